@@ -99,11 +99,8 @@ def blend(plan: TilePlan, tiles: Iterable[tuple[Tile, NDArray]]) -> Iterator[tup
     top = 0  # row of the map at which the buffers start
     previous = (-1, -1)
     for i, row_of_tiles in groupby(tiles, key=lambda pair: pair[0].index[0]):
-        if plan.rows[i] > top:
-            yield top, _finished(value, weight, plan.rows[i] - top)
-            _advance(value, plan.rows[i] - top)
-            _advance(weight, plan.rows[i] - top)
-            top = plan.rows[i]
+        yield from _leave(top, plan.rows[i], value, weight)
+        top = plan.rows[i]
         for tile, pixels in row_of_tiles:
             if tile.index <= previous or pixels.shape != (plan.size, plan.size):
                 raise CranpmError(f"tile {tile.index} of shape {pixels.shape} after {previous}: row-major order expected")
@@ -112,7 +109,7 @@ def blend(plan: TilePlan, tiles: Iterable[tuple[Tile, NDArray]]) -> Iterator[tup
             share = (down[i][:, None] * across[tile.index[1]]).astype(np.float32)
             value[:, columns] += share * pixels
             weight[:, columns] += share
-    yield top, _finished(value, weight, plan.height - top)
+    yield from _leave(top, plan.height, value, weight)
 
 
 def assemble(plan: TilePlan, strips: Iterable[tuple[int, NDArray[np.float32]]]) -> NDArray[np.float32]:
@@ -142,16 +139,15 @@ def _weights(starts: tuple[int, ...], length: int, size: int) -> list[NDArray[np
     return [w / total[start : start + size] for start, w in zip(starts, raw, strict=True)]
 
 
-def _finished(value: NDArray[np.float32], weight: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
-    """The first rows of the buffers as a strip, NaN where no tile covers them."""
-    strip = np.full((rows, value.shape[1]), np.nan, dtype=np.float32)
-    done = min(rows, len(value))
-    np.divide(value[:done], weight[:done], out=strip[:done], where=weight[:done] > 0)
-    return strip
-
-
-def _advance(buffer: NDArray[np.float32], rows: int) -> None:
-    """Move a buffer southward by some rows, in place."""
-    keep = max(len(buffer) - rows, 0)
-    buffer[:keep] = buffer[len(buffer) - keep :]
-    buffer[keep:] = 0
+def _leave(
+    top: int, bottom: int, value: NDArray[np.float32], weight: NDArray[np.float32]
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the rows from top to bottom as strips no taller than the buffers, and move the buffers on."""
+    for row in range(top, bottom, len(value)):
+        rows = min(len(value), bottom - row)
+        strip = np.full((rows, value.shape[1]), np.nan, dtype=np.float32)
+        np.divide(value[:rows], weight[:rows], out=strip, where=weight[:rows] > 0)
+        for buffer in (value, weight):
+            buffer[: len(buffer) - rows] = buffer[rows:]
+            buffer[len(buffer) - rows :] = 0
+        yield row, strip
