@@ -1,0 +1,1 @@
+"""Products, the store made from them, and the days asked for."""
