@@ -1,0 +1,1 @@
+"""Adapting a checkpoint to a region with LoRA."""

@@ -1,0 +1,1 @@
+"""Federated adaptation: the Flower app, the coordinator and the agencies."""

@@ -1,0 +1,1 @@
+"""Signed bundles for machines without torch."""

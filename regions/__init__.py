@@ -1,0 +1,1 @@
+"""The region packs that ship with cranpm, and the commands about them."""
