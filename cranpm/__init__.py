@@ -14,9 +14,9 @@ def _reach_checkout() -> None:
     """
     package = Path(__file__).resolve().parent
     checkout = package.parent
-    if not (package / "regions").is_dir() and (checkout / "pyproject.toml").is_file():
-        if (checkout / "regions" / "__init__.py").is_file() and str(checkout) not in __path__:
-            __path__.append(str(checkout))
+    installed = (package / "regions").is_dir() or not (checkout / "pyproject.toml").is_file()
+    if not installed and (checkout / "regions" / "__init__.py").is_file():
+        __path__.append(str(checkout))
 
 
 _reach_checkout()

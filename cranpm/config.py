@@ -27,7 +27,8 @@ Key = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
 _FOUND = {"bool": "true/false", "int": "a whole number", "float": "a number", "null": "nothing", "seq": "a list"}
 _FOUND |= {"map": "a mapping", "str": "text", "timestamp": "a date"}
-_EXPECTED: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Path: "a path"}
+_EXPECTED: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+_EXPECTED |= {str: "text", Path: "a path"}
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ def parse_document(text: str, schema: type[T], *, source: str) -> Document[T]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1
+                line = event.start_mark.line + 1 if event.start_mark else 1
                 raise CranpmError(f"{source}:{line}: aliases (*{event.anchor}) are not read; write the value out")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        line = 1 if mark is None else mark.line + 1
         raise CranpmError(f"{source}:{line}: not valid YAML ({error.problem or error.context})") from error
     except yaml.YAMLError as error:
         raise CranpmError(f"{source}:1: not valid YAML ({str(error).splitlines()[0]})") from error
@@ -155,10 +156,11 @@ class _Reader:
                 return None
             kinds = tuple(kind for kind in kinds if kind is not type(None))
         for kind in kinds[:-1]:
+            lines = dict(self.lines)
             try:
                 return self.read(node, kind, key)
             except CranpmError:
-                continue
+                self.lines = lines
         return self.read(node, kinds[-1], key)
 
     def read_tuple(self, node: yaml.Node, kinds: tuple[Any, ...], key: Key) -> tuple[Any, ...]:
@@ -182,9 +184,9 @@ class _Reader:
         tag = node.tag.removeprefix(_TAG)
         if kind in (str, Path) and tag in ("str", "timestamp"):
             return kind(node.value)
-        if kind is bool and tag == "bool" or kind is int and tag == "int":
+        if (kind, tag) in ((bool, "bool"), (int, "int")):
             return yaml.constructor.SafeConstructor().construct_object(node)
-        if kind is float and isinstance(node, yaml.ScalarNode) and tag in ("int", "float", "str"):
+        if kind is float and isinstance(node, yaml.ScalarNode) and node.style is None and tag != "bool":
             number = _number(node.value)
             if number is not None:
                 return number
