@@ -1,0 +1,83 @@
+"""What runs the network: the one protocol behind which torch or ONNX Runtime does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cranpm.errors import CranpmError
+from cranpm.forecast.inputs import DayInputs, TileInputs
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What a caller needs to know of a network to feed it.
+
+    Attributes:
+        name: registered name or folder name of the checkpoint.
+        hash: SHA-256 of the weights, hexadecimal; empty for random weights.
+        tile: side of a tile, fine pixels.
+        patch: side of a fine token, fine pixels.
+        coarse_patch: side of a coarse token, coarse nodes.
+        coarse_shape: rows and columns of the coarse window it was trained on.
+        channels: names of the coarse channels, in the network's order.
+        trained_leads: leads in days that it was trained for; all others are refused.
+        region: the pack it was trained on.
+        simulated: whether it was trained on the sample world.
+        random_weights: whether it is untrained.
+        device: where it runs, in words.
+        licence: of the weights.
+        provenance: how the weights were made.
+    """
+
+    name: str
+    hash: str
+    tile: int
+    patch: int
+    coarse_patch: int
+    coarse_shape: tuple[int, int]
+    channels: tuple[str, ...]
+    trained_leads: tuple[int, ...]
+    region: str = ""
+    simulated: bool = False
+    random_weights: bool = False
+    device: str = "cpu"
+    licence: str = ""
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Runs one network. The day state is the engine's own affair: callers pass it on untouched."""
+
+    @property
+    def spec(self) -> EngineSpec:
+        """What the network expects."""
+        ...
+
+    def encode_day(self, day: DayInputs, lead: int) -> object:
+        """The day state for one lead; the same object for every lead where the network allows it."""
+        ...
+
+    def forecast_tiles(self, state: object, tiles: TileInputs, lead: int) -> NDArray[np.float32]:
+        """Residuals in normalised units, shape (B, S, S); a forecast is PM(t) + 20 x residual, in ug m-3."""
+        ...
+
+
+def check_leads(spec: EngineSpec, leads: Sequence[int]) -> None:
+    """Refuse leads the network was not trained for.
+
+    Raises:
+        CranpmError: no lead is asked for, or one that was not trained.
+    """
+    trained = ", ".join(str(lead) for lead in spec.trained_leads) or "none"
+    if not leads:
+        raise CranpmError(f"no lead asked for: '{spec.name}' was trained for {trained} (days)")
+    for lead in leads:
+        if lead not in spec.trained_leads:
+            raise CranpmError(
+                f"lead {lead}: '{spec.name}' was trained for leads {trained} (days) only; leave {lead} out of --leads"
+            )
