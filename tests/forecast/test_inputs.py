@@ -31,7 +31,7 @@ def test_network_may_order_channels_differently_but_not_rename_them():
     np.testing.assert_array_equal(
         day_inputs(store, DAY, backwards).channel("q_850_t"), day_inputs(store, DAY).channel("q_850_t")
     )
-    with pytest.raises(CranpmError, match="pm25_t.*known: u10"):
+    with pytest.raises(CranpmError, match=r"pm25_t.*known: u10"):
         day_inputs(store, DAY, (*CHANNELS[:-1], "pm25_t"))
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_strips_cover_every_row_once_from_north_to_south():
     (result,) = forecast(PlaceEngine(), store, DAY, [1])
     rows = [(s.row, len(s.pm)) for s in result.strips]
     assert rows[0][0] == 0 and sum(n for _, n in rows) == store.fine.height
-    assert all(a + n == b for (a, n), (b, _) in zip(rows, rows[1:], strict=False))
+    assert all(a + n == b for (a, n), (b, _) in pairwise(rows))
 
 
 def test_sea_tiles_are_not_computed():
@@ -71,7 +72,7 @@ def test_untrained_lead_is_refused_before_any_work():
 
 
 def test_first_day_of_a_store_has_no_day_before():
-    with pytest.raises(CranpmError, match="lacks 2022-02-28 and holds 2022-03-01..2022-03-08"):
+    with pytest.raises(CranpmError, match=r"lacks 2022-02-28 and holds 2022-03-01\.\.2022-03-08"):
         next(forecast(ConstantEngine(), make_store(), FIRST))
 
 

@@ -1,0 +1,137 @@
+"""NetCDF and Zarr behind one small door: declare fields, put pieces, and the file appears when all is done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cranpm.errors import CranpmError
+
+Put = Callable[[str, tuple, object], None]
+"""put(name, key, values): write a piece of a field."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A variable of a file.
+
+    Attributes:
+        name: its name.
+        dims: names of its dimensions.
+        data: its values, or None where they are put later.
+        attributes: CF attributes.
+        dtype: needed where data is None.
+        chunks: shape of a chunk; None for small fields.
+        missing: value that means missing, where there is one.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    data: NDArray | None
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    dtype: str = ""
+    chunks: tuple[int, ...] | None = None
+    missing: np.generic | None = None
+
+
+@contextmanager
+def write_atomically(
+    path: Path, sizes: Mapping[str, int], fields: Sequence[Field], attributes: Mapping[str, object]
+) -> Iterator[Put]:
+    """Open a new file for writing under a temporary name; it takes its own name when the block ends well.
+
+    Args:
+        path: ends in .nc or .zarr.
+        sizes: length of each dimension.
+        fields: every variable of the file.
+        attributes: global attributes.
+
+    Raises:
+        CranpmError: the folder cannot be written to.
+    """
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    opened = _zarr if path.suffix == ".zarr" else _netcdf
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with opened(part, sizes, fields, attributes) as put:
+            for item in fields:
+                if item.data is not None:
+                    put(item.name, (), item.data)
+            yield put
+        if part.is_dir():
+            _remove(path)
+        os.replace(part, path)
+    except OSError as error:
+        raise CranpmError(f"{path}: cannot be written ({error}); choose another --out or free some space") from error
+    finally:
+        _remove(part)
+
+
+@contextmanager
+def _netcdf(
+    path: Path, sizes: Mapping[str, int], fields: Sequence[Field], attributes: Mapping[str, object]
+) -> Iterator[Put]:
+    import netCDF4
+
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+        file.setncatts(dict(attributes))
+        for name, size in sizes.items():
+            file.createDimension(name, size)
+        for item in fields:
+            dtype = item.data.dtype if item.data is not None else np.dtype(item.dtype)
+            packed = {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": item.chunks} if item.chunks else {}
+            variable = file.createVariable(item.name, dtype, item.dims, fill_value=item.missing, **packed)
+            variable.setncatts(dict(item.attributes))
+
+        def put(name: str, key: tuple, values: object) -> None:
+            file.variables[name][key or ...] = values
+
+        yield put
+
+
+@contextmanager
+def _zarr(
+    path: Path, sizes: Mapping[str, int], fields: Sequence[Field], attributes: Mapping[str, object]
+) -> Iterator[Put]:
+    import zarr
+
+    group = zarr.open_group(path, mode="w", zarr_format=3, attributes=_plain(attributes))
+    for item in fields:
+        shape = tuple(sizes[dim] for dim in item.dims)
+        group.create_array(
+            item.name,
+            shape=shape,
+            dtype=item.data.dtype if item.data is not None else np.dtype(item.dtype),
+            chunks=item.chunks or tuple(max(n, 1) for n in shape),
+            dimension_names=item.dims,
+            fill_value=None if item.missing is None else item.missing,
+            attributes=_plain(item.attributes),
+        )
+
+    def put(name: str, key: tuple, values: object) -> None:
+        group[name][key or ...] = values
+
+    yield put
+    with warnings.catch_warnings():  # Zarr 3 warns that consolidated metadata is xarray's convention, not the format's
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(path, zarr_format=3)
+
+
+def _plain(attributes: Mapping[str, object]) -> dict[str, object]:
+    """Attributes as JSON knows them."""
+    return {k: v.tolist() if isinstance(v, (np.ndarray, np.generic)) else v for k, v in attributes.items()}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
