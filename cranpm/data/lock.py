@@ -1,0 +1,54 @@
+"""A file lock between processes that the system releases when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cranpm.errors import CranpmError
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock of a folder while the block runs; the lock file `.NAME.lock` lies beside the folder.
+
+    Args:
+        path: the folder to be written by one process at a time.
+        wait: whether to wait for another holder or to give up at once.
+
+    Raises:
+        CranpmError: another process holds the lock and `wait` is False.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path.parent / f".{path.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while not _try_lock(handle):
+            if not wait:
+                raise CranpmError(f"{path}: another process is writing it; wait until it has finished, then run again")
+            time.sleep(0.2)
+        yield
+    finally:
+        os.close(handle)
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
