@@ -163,9 +163,10 @@ def _check_domains(document: Document[Pack]) -> Iterator[CranpmError]:
     """On the Earth and of a possible size."""
     for key, domain in _domains(document.value).items():
         name = ".".join(map(str, key))
-        if not -180 <= domain.west < 180:
-            reason = f"{domain.west:g} is outside -180..180 (the east may pass 180: longitudes run on to 190)"
-            yield document.error((*key, "west"), f"{name}.west: {reason}")
+        first = document.value.coarse.west if name != "coarse" else -180.0
+        if not (first - COARSE_STEP <= domain.west < first + 360 and (name != "coarse" or -180 <= domain.west < 180)):
+            expected = "-180..180" if name == "coarse" else f"{first:g}..{first + 360:g}, running on from the coarse domain"
+            yield document.error((*key, "west"), f"{name}.west: {domain.west:g}, expected {expected}")
         small = [side for side in ("height", "width") if getattr(domain, side) < 2]
         for side in small:
             yield document.error((*key, side), f"{name}.{side}: {getattr(domain, side)}, expected at least 2")

@@ -110,14 +110,19 @@ def find_pack(name_or_path: str | Path) -> Path:
         return path
     names = list_regions()
     if text not in names:
-        raise CranpmError(f"no region '{text}'; {nearest(text, names)}. A pack of your own is given by its path")
+        raise CranpmError(f"no region '{text}' ({nearest(text, names)}); a pack of your own is given by its path")
     return _packs() / f"{text}.yaml"
 
 
 def check_region(name_or_path: str | Path) -> list[Check]:
-    """All checks of a pack in order; those after a file that cannot be read as a pack are left out."""
+    """All checks of a pack in order; those after a file that cannot be read as a pack are left out.
+
+    Raises:
+        CranpmError: there is no such pack.
+    """
+    path = find_pack(name_or_path)
     try:
-        document = read_document(find_pack(name_or_path), Pack)
+        document = read_document(path, Pack)
     except CranpmError as error:
         return [Check("keys and types", str(error))]
     found = [Check("keys and types")]

@@ -1,0 +1,61 @@
+"""The root command: a table of commands, and the one line a person sees when something is wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import ClassVar
+
+import typer
+
+from cranpm import __version__
+from cranpm.errors import CranpmError
+from cranpm.lazy import Entry, LazyGroup
+
+COMMANDS = {
+    "region": Entry("cranpm.regions.commands:app", "Region packs, and how good a model is there (eval)."),
+    "forecast": Entry("cranpm.forecast.commands:forecast", "Forecast the 1 km maps of the days after a date."),
+    "train": Entry("cranpm.train.commands:train", "Train a checkpoint on a region."),
+    "sample": Entry("cranpm.sample.commands:sample", "Write simulated days of a region in the providers' formats."),
+    "data": Entry("cranpm.data.commands:app", "Look into products and prepare them as a store."),
+    "model": Entry("cranpm.model.commands:app", "Checkpoints and configurations: list, show."),
+    "doctor": Entry("cranpm.doctor:doctor", "What is installed here, and what each command still needs."),
+}
+"""Every command of the root, by name."""
+
+
+class Root(LazyGroup):
+    """The group behind `cranpm`."""
+
+    table: ClassVar = COMMANDS
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """In the order of a user's path, not of the alphabet."""
+        return list(COMMANDS)
+
+
+app = typer.Typer(cls=Root, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors a user can put right become one line on stderr and exit status 2."""
+    try:
+        typer.main.get_command(app).main(arguments, prog_name="cranpm")
+    except CranpmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"cranpm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """1 km PM2.5 forecasts: train once on Europe, evaluate anywhere, adapt where the data is.
+
+    Start with: cranpm region eval india
+    """
