@@ -152,7 +152,7 @@ def draw_map(ax: Axes, grid: Grid, land: NDArray, values: NDArray, colours: Colo
 
 def band_bar(figure: Figure, image: ScalarMappable, axes: Sequence[Axes], bands: Bands, edges: list[float]) -> None:
     """A colour bar with the band edges as ticks and the classes' names between them."""
-    bar = figure.colorbar(image, ax=list(axes), orientation="horizontal", fraction=0.05, pad=0.09, aspect=46)
+    bar = figure.colorbar(image, ax=list(axes), orientation="horizontal", fraction=0.05, pad=0.06, aspect=46)
     bar.set_ticks(edges, labels=[f"{edge:g}" for edge in edges])
     bar.ax.tick_params(labelsize=7, length=2)
     bar.ax.minorticks_off()
@@ -183,7 +183,7 @@ def draw_forecast(
     tall = grid.height / grid.width / np.cos(np.radians((grid.north + grid.south) / 2))
     width = 3.9 * len(maps) + 0.5
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, 3.5 * tall + 1.75), dpi=170, layout="constrained")
+        figure = Figure(figsize=(width, 3.4 * tall + 1.35), dpi=170, layout="constrained")
         axes = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
         for ax, (heading, values) in zip(axes, maps, strict=True):
             image = draw_map(ax, grid, land, values, colours, norm)

@@ -1,0 +1,86 @@
+"""The engine that runs the network with torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cranpm.errors import CranpmError
+from cranpm.forecast.engine import EngineSpec
+from cranpm.forecast.inputs import DayInputs, TileInputs
+
+if TYPE_CHECKING:
+    from cranpm.model.checkpoint import Checkpoint
+
+
+class TorchEngine:
+    """Runs a checkpoint's network in evaluation mode, without gradients.
+
+    The day state does not depend on the lead, so it is computed once per day and handed out again.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+        self._device = pick_device(device)
+        self._network = checkpoint.network().eval().to(self._device)
+        self._state: tuple[DayInputs, Tensor] | None = None
+        self.spec = _spec(checkpoint, self._device)
+
+    def encode_day(self, day: DayInputs, lead: int) -> Tensor:
+        """Global tokens of a day, shape (1, K, D); the same for every lead."""
+        if self._state is None or self._state[0] is not day:
+            with torch.inference_mode():
+                coarse, elevation = self._tensor(day.coarse)[None], self._tensor(day.elevation)[None]
+                self._state = day, self._network.encode_day(coarse, elevation)
+        return self._state[1]
+
+    def forecast_tiles(self, state: object, tiles: TileInputs, lead: int) -> NDArray[np.float32]:
+        """Residuals in normalised units, shape (B, S, S)."""
+        if not isinstance(state, Tensor):
+            raise TypeError("the day state must come from this engine's encode_day")
+        fields = (tiles.pm, tiles.elevation, tiles.lats, tiles.lons, tiles.wind, tiles.queries, tiles.keys)
+        leads = torch.full((len(tiles.pm),), lead, dtype=torch.long, device=self._device)
+        with torch.inference_mode():
+            residual = self._network.forward_tiles(state, *(self._tensor(field) for field in fields), leads)
+        return residual.float().cpu().numpy()
+
+    def _tensor(self, values: NDArray) -> Tensor:
+        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self._device)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device asked for; "auto" takes the GPU where there is one.
+
+    Raises:
+        CranpmError: the device is not here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise CranpmError(f"device '{name}' unknown: choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise CranpmError("device 'cuda': torch finds no GPU here; choose --device cpu or auto")
+    return torch.device(name)
+
+
+def _spec(checkpoint: Checkpoint, device: torch.device) -> EngineSpec:
+    config = checkpoint.config
+    return EngineSpec(
+        name=checkpoint.name,
+        hash=checkpoint.hash,
+        tile=config.tile,
+        patch=config.patch,
+        coarse_patch=config.coarse_patch,
+        coarse_shape=config.coarse_shape,
+        channels=config.channels,
+        trained_leads=config.leads if checkpoint.random_weights else checkpoint.trained_leads,
+        region=checkpoint.region,
+        simulated=checkpoint.simulated,
+        random_weights=checkpoint.random_weights,
+        device=str(device),
+        licence=checkpoint.licence,
+        provenance=checkpoint.provenance,
+    )
