@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from cranpm.errors import CranpmError
 
 ONE_DAY = timedelta(days=1)
-_FORMS = "a date (2022-01-10), a range (2022-01-10..2022-01-17), a month (2022-01), a year (2022), or several with commas"
+_FORMS = "a date (2022-01-10), a range (2022-01-10..2022-01-17), a month (2022-01), a year (2022), several with commas"
 
 
 def parse_days(text: str) -> tuple[date, ...]:

@@ -81,7 +81,7 @@ class Store:
             start = int(group["time"][0])  # type: ignore[index,union-attr,arg-type]
             ready = np.asarray(group["ready"][:])  # type: ignore[index,union-attr]
         except (KeyError, OSError, ValueError) as error:
-            raise CranpmError(f"{path}: the store is damaged ({error}); prepare it again into another folder") from error
+            raise CranpmError(f"{path}: the store is damaged ({error}); prepare it into another folder") from error
         if channels != STORE_CHANNELS:
             raise CranpmError(
                 f"{path}: channels in another order or under other names: found {', '.join(channels)}; "

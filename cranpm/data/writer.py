@@ -7,7 +7,6 @@ finished days readable, no half day marked ready, and nothing that the next run 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -114,7 +113,7 @@ class Writer:
         self.ready.add(record.day)
 
     def describe(self, files: Mapping[str, Mapping[str, str]]) -> None:
-        """Record the source files of the store, by product and file name, as their hashes; unchanged: nothing written."""
+        """Record source files, by product and file name, as their hashes; unchanged: nothing is written."""
         group = zarr.open_group(self.path, mode="r+", path="provenance", use_consolidated=False)
         known = dict(group.attrs.get("files", {}))  # type: ignore[call-overload]
         merged = {product: {**known.get(product, {}), **new} for product, new in files.items()}
@@ -184,7 +183,7 @@ def _create(path: Path, header: Header, fixed: Fixed, first: date, last: date) -
         _create_stations(root.create_group("stations"), fixed, first, length)
         if path.exists():
             path.rmdir()
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -319,5 +318,3 @@ def _fixed(
     )  # fmt: skip
     if values.size:
         array[...] = values
-
-

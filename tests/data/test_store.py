@@ -102,7 +102,9 @@ def test_xarray_opens_every_group_and_decodes_time_units_and_missing(write: Writ
 def test_days_between_that_were_not_asked_for_are_not_ready(write: Write) -> None:
     store = Store.open(write("2022-01-01,2022-01-05"))
     assert store.days == parse_days("2022-01-01,2022-01-05")
-    with pytest.raises(CranpmError, match=r"2022-01-03 is not prepared.*cranpm data prepare nowhere .*--days 2022-01-03"):
+    with pytest.raises(
+        CranpmError, match=r"2022-01-03 is not prepared.*cranpm data prepare nowhere .*--days 2022-01-03"
+    ):
         store.coarse_day(date(2022, 1, 3))
 
 
@@ -148,9 +150,11 @@ def test_absent_forecast_is_said_and_partial_ones_are_given_by_channel(tmp_path:
 def test_channel_with_nan_is_refused_when_written_and_when_read(write: Write, tmp_path: Path) -> None:
     broken = record(FIRST)
     broken.coarse[STORE_CHANNELS.index("q_700"), 2, 2] = np.nan
-    with pytest.raises(CranpmError, match=r"2022-01-01: channel 'q_700' is missing \(NaN\) at 1 of 30"):
-        with open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST) as writer:
-            writer.write_day(broken)
+    with (
+        pytest.raises(CranpmError, match=r"2022-01-01: channel 'q_700' is missing \(NaN\) at 1 of 30"),
+        open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST) as writer,
+    ):
+        writer.write_day(broken)
     assert Store.open(tmp_path / "s.zarr").days == ()
     path = write("2022-01-01..2022-01-02")
     zarr.open_array(path, path="coarse/data", mode="r+")[1, 7] = np.nan
@@ -162,16 +166,18 @@ def test_channel_with_nan_is_refused_when_written_and_when_read(write: Write, tm
 def test_channel_in_another_unit_is_refused(tmp_path: Path) -> None:
     celsius = record(FIRST)
     celsius.coarse[2] -= 273.15
-    with pytest.raises(CranpmError, match="channel 't2m' spans .* K, expected within 180..340"):
-        with open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST) as writer:
-            writer.write_day(celsius)
+    with (
+        pytest.raises(CranpmError, match=r"channel 't2m' spans .* K, expected within 180..340"),
+        open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST) as writer,
+    ):
+        writer.write_day(celsius)
 
 
 def test_permuted_channels_are_refused_naming_both_lists(write: Write) -> None:
     path = write("2022-01-01")
     names = np.array(["v10", "u10", *STORE_CHANNELS[2:]], dtype=object)
     zarr.open_array(path, path="coarse/channel", mode="r+")[:] = names
-    with pytest.raises(CranpmError, match="found v10, u10, t2m.*expected u10, v10, t2m"):
+    with pytest.raises(CranpmError, match=r"found v10, u10, t2m.*expected u10, v10, t2m"):
         Store.open(path)
 
 
@@ -201,17 +207,23 @@ def test_store_of_another_grid_is_refused_by_pack_and_by_writer(write: Write) ->
     moved = SimpleNamespace(coarse=HEADER.coarse, fine=replace(HEADER.fine, west=5.405))
     with pytest.raises(CranpmError, match="grids are not those of pack 'elsewhere'"):
         Store.open(path).require(SimpleNamespace(name="elsewhere", window=lambda full: moved))
-    for header in (replace(HEADER, region="elsewhere"), replace(HEADER, fine=moved.fine), replace(HEADER, world="real")):
-        with pytest.raises(CranpmError, match="give another --out"):
-            with open_writer(path, header, fixed(), FIRST, FIRST):
-                pass
+    for header in (
+        replace(HEADER, region="elsewhere"),
+        replace(HEADER, fine=moved.fine),
+        replace(HEADER, world="real"),
+    ):
+        with pytest.raises(CranpmError, match="give another --out"), open_writer(path, header, fixed(), FIRST, FIRST):
+            pass
 
 
 def test_second_writer_is_refused_while_the_first_writes(tmp_path: Path) -> None:
-    with open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST):
-        with pytest.raises(CranpmError, match="another process is writing"):
-            with open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST):
-                pass
+    path = tmp_path / "s.zarr"
+    with (
+        open_writer(path, HEADER, fixed(), FIRST, FIRST),
+        pytest.raises(CranpmError, match="another process is writing"),
+        open_writer(path, HEADER, fixed(), FIRST, FIRST),
+    ):
+        pass
 
 
 def test_threads_forks_and_pickles_read_the_same(write: Write) -> None:
