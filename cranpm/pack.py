@@ -146,6 +146,13 @@ def _domains(pack: Pack) -> dict[Key, Domain]:
     return domains
 
 
+def _outer(key: Key) -> Key | None:
+    """The domain that another one lies in: longitudes run on from there."""
+    if key[-1] == "fine":
+        return (*key[:-1], "coarse")
+    return ("coarse",) if key[0] == "sample" else None
+
+
 def _step(key: Key) -> float:
     return COARSE_STEP if key[-1] == "coarse" else FINE_STEP
 
@@ -161,12 +168,15 @@ def _check_identity(document: Document[Pack]) -> Iterator[CranpmError]:
 
 def _check_domains(document: Document[Pack]) -> Iterator[CranpmError]:
     """On the Earth and of a possible size."""
-    for key, domain in _domains(document.value).items():
+    domains = _domains(document.value)
+    for key, domain in domains.items():
         name = ".".join(map(str, key))
-        first = document.value.coarse.west if name != "coarse" else -180.0
-        if not (first - COARSE_STEP <= domain.west < first + 360 and (name != "coarse" or -180 <= domain.west < 180)):
-            expected = "-180..180" if name == "coarse" else f"{first:g}..{first + 360:g}, running on from the coarse domain"
-            yield document.error((*key, "west"), f"{name}.west: {domain.west:g}, expected {expected}")
+        outer = _outer(key)
+        first = domains[outer].west - COARSE_STEP if outer else -180.0
+        if not first <= domain.west < first + 360:
+            reason = f"{domain.west:g}, expected {first:g}..{first + 360:g}"
+            reason += f", running on from {'.'.join(map(str, outer))} (170..190, not 170..-170)" if outer else ""
+            yield document.error((*key, "west"), f"{name}.west: {reason}")
         small = [side for side in ("height", "width") if getattr(domain, side) < 2]
         for side in small:
             yield document.error((*key, side), f"{name}.{side}: {getattr(domain, side)}, expected at least 2")

@@ -23,6 +23,7 @@ LandMask = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_
 SMALLEST = 512  # px: the fine domain holds a tile of every registered configuration
 WINDOW = 56  # nodes: 7 tokens of 8 nodes, so that token grids divide into windows of 7 x 7
 BASE = (168, 280)  # nodes: Europe's coarse shape, which a model trained there knows
+WIDEST = 350  # degrees: a pack has a western and an eastern end
 ROOM = 2.0  # degrees of coarse domain wanted on every side of the fine one
 SAMPLE_COARSE = (56, 84)  # nodes
 SAMPLE_FINE = 448  # px
@@ -83,7 +84,7 @@ def plan_domains(west: float, south: float, east: float, north: float, *, land: 
         fine_north,
         fine_west,
         round((fine_north - fine_south) / FINE_STEP),
-        min(round((fine_east - fine_west) / FINE_STEP), 36_000),
+        round((fine_east - fine_west) / FINE_STEP),
     )
     coarse = _coarse(fine)
     sample_fine = _landfall(fine, land or _one_kilometre_mask())
@@ -150,8 +151,10 @@ def _continuous(west: float, south: float, east: float, north: float) -> tuple[f
         raise CranpmError(f"{box}: expected different west and east between -180 and 360 degrees")
     if east < west:
         east += 360
-    if east - west > 360:
-        raise CranpmError(f"{box}: {east - west:g} degrees go round the Earth more than once")
+    if east - west > WIDEST:
+        raise CranpmError(
+            f"{box}: {east - west:g} degrees from west to east, at most {WIDEST} fit a pack (are W and E exchanged?)"
+        )
     start = _turned(west)
     return start, start + east - west
 
@@ -173,7 +176,8 @@ def _coarse(fine: Domain) -> Domain:
     """Whole windows of tokens around the fine domain, Europe's shape where it fits, clipped at the poles."""
     south, east = fine.north - fine.height * FINE_STEP, fine.west + fine.width * FINE_STEP
     height = min(_nodes(fine.north - south, BASE[0]), 721)
-    width = min(_nodes(east - fine.west, BASE[1]), 1440)
+    width = _nodes(east - fine.west, BASE[1])
+    width = width if width <= 1440 else math.ceil((east - fine.west) / COARSE_STEP) + 1
     centre = (fine.north + south) / 2
     # More room on the side the weather comes from: west in the westerlies, east in the trades.
     upwind = 0.4 if abs(centre) < 30 else 0.6
