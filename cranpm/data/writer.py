@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
@@ -43,13 +43,13 @@ _TIME_CHUNK = 4096
 
 
 @contextmanager
-def open_writer(path: Path, header: Header, fixed: Fixed, first: date, last: date) -> Iterator[Writer]:
+def open_writer(path: Path, header: Header, fixed: Callable[[], Fixed], first: date, last: date) -> Iterator[Writer]:
     """Create a store, or open the one that is there, for writing days between `first` and `last`.
 
     Args:
         path: the store's folder.
         header: what the store is; an existing store must agree on region, world and grids.
-        fixed: what does not change from day to day; written only when the store is made.
+        fixed: gives what does not change from day to day; asked only when the store is made.
         first, last: the days to be written; an existing store's time axis is extended to `last`.
 
     Raises:
@@ -58,7 +58,7 @@ def open_writer(path: Path, header: Header, fixed: Fixed, first: date, last: dat
     """
     with locked(path, wait=False):
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            _create(path, header, fixed, first, last)
+            _create(path, header, fixed(), first, last)
         writer = Writer(path, header)
         writer.extend(first, last)
         yield writer

@@ -43,7 +43,7 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
 
     def writer(text: str, path: Path = tmp_path / "tiny.zarr") -> Path:
         days = parse_days(text)
-        with open_writer(path, HEADER, fixed(), days[0], days[-1]) as store:
+        with open_writer(path, HEADER, fixed, days[0], days[-1]) as store:
             for day in days:
                 store.write_day(record(day))
         return path

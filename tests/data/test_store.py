@@ -73,7 +73,7 @@ def test_large_maps_are_sharded_and_read_back(tmp_path: Path) -> None:
     )
     pm = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape) % 60000 / 10
     coarse = np.repeat(record(FIRST).coarse[:, :1, :1], 30, axis=1).repeat(100, axis=2)
-    with open_writer(tmp_path / "wide.zarr", header, flat, FIRST, FIRST) as writer:
+    with open_writer(tmp_path / "wide.zarr", header, lambda: flat, FIRST, FIRST) as writer:
         writer.write_day(replace(record(FIRST), coarse=coarse, forecast=None, pm=pm))
     store = Store.open(tmp_path / "wide.zarr")
     np.testing.assert_allclose(store.pm(FIRST, slice(250, 580), slice(2000, 2100)), pm[250:580, 2000:2100], atol=1e-3)
@@ -135,7 +135,7 @@ def test_absent_forecast_is_said_and_partial_ones_are_given_by_channel(tmp_path:
     path, day = tmp_path / "s.zarr", FIRST
     issued = np.full_like(record(day).forecast, np.nan)
     issued[1, STORE_CHANNELS.index("pm2p5")] = 7
-    with open_writer(path, HEADER, fixed(), day, day) as writer:
+    with open_writer(path, HEADER, fixed, day, day) as writer:
         writer.write_day(replace(record(day), forecast=issued))
     store = Store.open(path)
     assert (store.forecast(day, 2, channels=["pm2p5"]) == 7).all()
@@ -152,7 +152,7 @@ def test_channel_with_nan_is_refused_when_written_and_when_read(write: Write, tm
     broken.coarse[STORE_CHANNELS.index("q_700"), 2, 2] = np.nan
     with (
         pytest.raises(CranpmError, match=r"2022-01-01: channel 'q_700' is missing \(NaN\) at 1 of 30"),
-        open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST) as writer,
+        open_writer(tmp_path / "s.zarr", HEADER, fixed, FIRST, FIRST) as writer,
     ):
         writer.write_day(broken)
     assert Store.open(tmp_path / "s.zarr").days == ()
@@ -168,7 +168,7 @@ def test_channel_in_another_unit_is_refused(tmp_path: Path) -> None:
     celsius.coarse[2] -= 273.15
     with (
         pytest.raises(CranpmError, match=r"channel 't2m' spans .* K, expected within 180..340"),
-        open_writer(tmp_path / "s.zarr", HEADER, fixed(), FIRST, FIRST) as writer,
+        open_writer(tmp_path / "s.zarr", HEADER, fixed, FIRST, FIRST) as writer,
     ):
         writer.write_day(celsius)
 
@@ -212,16 +212,16 @@ def test_store_of_another_grid_is_refused_by_pack_and_by_writer(write: Write) ->
         replace(HEADER, fine=moved.fine),
         replace(HEADER, world="real"),
     ):
-        with pytest.raises(CranpmError, match="give another --out"), open_writer(path, header, fixed(), FIRST, FIRST):
+        with pytest.raises(CranpmError, match="give another --out"), open_writer(path, header, fixed, FIRST, FIRST):
             pass
 
 
 def test_second_writer_is_refused_while_the_first_writes(tmp_path: Path) -> None:
     path = tmp_path / "s.zarr"
     with (
-        open_writer(path, HEADER, fixed(), FIRST, FIRST),
+        open_writer(path, HEADER, fixed, FIRST, FIRST),
         pytest.raises(CranpmError, match="another process is writing"),
-        open_writer(path, HEADER, fixed(), FIRST, FIRST),
+        open_writer(path, HEADER, fixed, FIRST, FIRST),
     ):
         pass
 
@@ -241,7 +241,9 @@ def test_threads_forks_and_pickles_read_the_same(write: Write) -> None:
 def test_store_without_stations_is_a_store(tmp_path: Path) -> None:
     from cranpm.data.layout import StationTable
 
-    with open_writer(tmp_path / "s.zarr", HEADER, replace(fixed(), stations=StationTable()), FIRST, FIRST) as writer:
+    with open_writer(
+        tmp_path / "s.zarr", HEADER, lambda: replace(fixed(), stations=StationTable()), FIRST, FIRST
+    ) as writer:
         writer.write_day(replace(record(FIRST), stations=None))
     store = Store.open(tmp_path / "s.zarr")
     assert len(store.stations()) == 0 and store.station_pm(FIRST).shape == (0,)
@@ -264,7 +266,7 @@ def dying(pm):
         os.kill(os.getpid(), signal.SIGKILL)
     return encode(pm)
 module.encode_pm = dying
-with open_writer(Path(sys.argv[1]), HEADER, fixed(), days[0], days[-1]) as writer:
+with open_writer(Path(sys.argv[1]), HEADER, fixed, days[0], days[-1]) as writer:
     for day in days:
         writer.write_day(record(day))
 """
@@ -280,7 +282,7 @@ def test_run_killed_in_the_middle_of_a_day_leaves_a_valid_store(write: Write, tm
     with pytest.raises(CranpmError, match="2022-01-03 is not prepared"):
         store.coarse_day(date(2022, 1, 3))
     days = parse_days("2022-01-01..2022-01-05")
-    with open_writer(path, HEADER, fixed(), days[0], days[-1]) as writer:
+    with open_writer(path, HEADER, fixed, days[0], days[-1]) as writer:
         for day in sorted(set(days) - writer.ready):
             writer.write_day(record(day))
     whole = Store.open(write("2022-01-01..2022-01-05"))
