@@ -1,0 +1,58 @@
+"""Options that take several values, as a person types them: `--leads 1 2 3`, `--leads 1,2,3` or repeated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperCommand
+
+from cranpm.errors import CranpmError
+
+SPREAD = {"--leads": re.compile(r"\d+(,\d+)*,?"), "--days": re.compile(r"\d{4}(-\d\d){0,2}(\.\.\d{4}(-\d\d){0,2})?,?")}
+"""Options that may be followed by several values, and what such a value looks like."""
+
+
+class SpreadCommand(TyperCommand):
+    """A command whose `SPREAD` options may be followed by several values with spaces between them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each further value, then parse as usual."""
+        return super().parse_args(ctx, spread(args))
+
+
+def leaf(function: Callable[..., Any]) -> typer.Typer:
+    """A command of its own that understands several values after `--leads` and `--days`."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(cls=SpreadCommand, help=function.__doc__)(function)
+    return app
+
+
+def spread(args: Sequence[str]) -> list[str]:
+    """`--leads 1 2 3` as `--leads 1 --leads 2 --leads 3`; all else as it is."""
+    out: list[str] = []
+    option = ""
+    for k, arg in enumerate(args):
+        if option and SPREAD[option].fullmatch(arg) and args[k - 1] != option:
+            out.append(option)
+        elif arg in SPREAD:
+            option = arg
+        elif not (option and args[k - 1] == option):
+            option = ""
+        out.append(arg)
+    return out
+
+
+def parse_leads(values: Sequence[str]) -> tuple[int, ...]:
+    """Leads from the values of `--leads`, ascending, each once.
+
+    Raises:
+        CranpmError: a value is not a positive whole number.
+    """
+    pieces = [piece.strip() for value in values for piece in value.split(",") if piece.strip()]
+    if not pieces or not all(re.fullmatch(r"[1-9]\d?", piece, flags=re.ASCII) for piece in pieces):
+        raise CranpmError(f"--leads {' '.join(values)}: whole days ahead are expected, such as 1 2 3")
+    return tuple(sorted({int(piece) for piece in pieces}))
