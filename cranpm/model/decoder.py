@@ -1,0 +1,45 @@
+"""From fused tokens back to pixels: doublings of resolution by PixelShuffle (section 3.6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Decoder(nn.Module):
+    """One up-block per doubling, then a 1x1 convolution that starts at zero: the untrained residual is 0."""
+
+    def __init__(self, dim: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        steps = zip((dim, *widths), widths, strict=False)
+        self.up = nn.ModuleList(UpBlock(before, after) for before, after in steps)
+        self.head = nn.Conv2d(widths[-1], 1, kernel_size=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens (B, N, D) in raster order of a grid; residual (B, S, S) in normalised units."""
+        field = tokens.unflatten(1, grid).permute(0, 3, 1, 2)
+        for block in self.up:
+            field = block(field)
+        return self.head(field).squeeze(1)
+
+
+class UpBlock(nn.Module):
+    """3x3 convolution to 4C channels, PixelShuffle to C at twice the resolution, one residual block."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(before, 4 * after, kernel_size=3, padding=1)
+        self.shuffle = nn.PixelShuffle(2)
+        self.first = nn.Conv2d(after, after, kernel_size=3, padding=1)
+        self.second = nn.Conv2d(after, after, kernel_size=3, padding=1)
+        self.act = nn.GELU()
+        with torch.no_grad():  # the four pixels of a group start equal: no checkerboard
+            for parameter in self.expand.parameters():
+                parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
+
+    def forward(self, field: Tensor) -> Tensor:
+        """(B, before, h, w) to (B, after, 2h, 2w)."""
+        field = self.act(self.shuffle(self.expand(field)))
+        return field + self.second(self.act(self.first(field)))
