@@ -116,7 +116,7 @@ class CrossAttention(nn.Module):
         B is a multiple of G: each day serves B / G consecutive tiles, whose queries are asked together.
         """
         batch, count, dim = tokens.shape
-        days = len(keys)
+        days = keys.shape[0]
         together = tokens.reshape(days, -1, dim)
         (q,) = split_heads(self.query(self.norm(together)), self.heads, parts=1)
         bias = self.beta[:, None, None] * gamma.reshape(days, 1, -1, gamma.shape[-1])
@@ -166,5 +166,5 @@ class DropPath(nn.Module):
         if not self.training or self.probability == 0.0:
             return path
         keep = 1.0 - self.probability
-        shape = (len(path), *[1] * (path.ndim - 1))
+        shape = (path.shape[0], *[1] * (path.ndim - 1))
         return path * torch.empty(shape, dtype=path.dtype, device=path.device).bernoulli_(keep).div_(keep)

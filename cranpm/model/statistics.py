@@ -52,7 +52,7 @@ class Statistics:
                 for part in ("coarse", "local")
             }
         except (KeyError, TypeError, ValueError) as error:
-            raise CranpmError(f"statistics: expected [mean, std] by channel under 'coarse' and 'local': {error!r}") from error
+            raise CranpmError(f"statistics: 'coarse' and 'local' must hold [mean, std] by name: {error!r}") from error
         return Statistics(parts["coarse"], parts["local"])
 
 
@@ -99,7 +99,7 @@ _NOMINAL: dict[str, Scale] = {
     "t2m": (285.0, 10.0),
     "sp": (97_500.0, 5_000.0),
     "tp": (0.002, 0.005),
-    **{f"{name}_{level}": scale for name, row in _LEVEL_TABLE.items() for level, scale in zip(LEVELS, row, strict=True)},
+    **{f"{name}_{level}": row[i] for name, row in _LEVEL_TABLE.items() for i, level in enumerate(LEVELS)},
     "pm2p5": (10.0, 10.0),
     "pm10": (16.0, 14.0),
     "no2": (8.0, 9.0),

@@ -77,7 +77,7 @@ class SwinBlock(nn.Module):
         return tokens + self.drop_path(self.mlp(self.mlp_norm(tokens)))
 
     def _attention(self, qkv: Tensor, windows: Windows, order: tuple[Tensor, Tensor] | None) -> Tensor:
-        batch = len(qkv)
+        batch = qkv.shape[0]
         grouped = partition(qkv.unflatten(1, windows.grid), windows)
         real = occupied(windows, qkv.device).expand(batch, -1, -1)
         if order is not None:
@@ -98,15 +98,15 @@ def partition(tokens: Tensor, windows: Windows) -> Tensor:
     below = down * size - rows - windows.before
     right = across * size - columns - windows.before
     tokens = F.pad(tokens, (0, 0, windows.before, right, windows.before, below))
-    blocks = tokens.reshape(len(tokens), down, size, across, size, tokens.shape[-1])
-    return blocks.permute(0, 1, 3, 2, 4, 5).reshape(len(tokens), down * across, size * size, tokens.shape[-1])
+    blocks = tokens.reshape(tokens.shape[0], down, size, across, size, tokens.shape[-1])
+    return blocks.permute(0, 1, 3, 2, 4, 5).reshape(tokens.shape[0], down * across, size * size, tokens.shape[-1])
 
 
 def merge(grouped: Tensor, windows: Windows) -> Tensor:
     """The inverse of `partition`, without the empty places: (B, rows, columns, D)."""
     (rows, columns), (down, across), size = windows.grid, windows.counts, windows.size
-    blocks = grouped.reshape(len(grouped), down, across, size, size, grouped.shape[-1]).permute(0, 1, 3, 2, 4, 5)
-    tokens = blocks.reshape(len(grouped), down * size, across * size, grouped.shape[-1])
+    blocks = grouped.reshape(grouped.shape[0], down, across, size, size, grouped.shape[-1]).permute(0, 1, 3, 2, 4, 5)
+    tokens = blocks.reshape(grouped.shape[0], down * size, across * size, grouped.shape[-1])
     start = windows.before
     return tokens[:, start : start + rows, start : start + columns]
 

@@ -33,7 +33,7 @@ class WindOrder(nn.Module):
 
     def sectors(self, wind: Tensor) -> Tensor:
         """Nearest sector of each wind vector (..., 2), m/s east and north; the last index + 1 means calm."""
-        nearest = (wind @ self.headings.T).argmax(dim=-1)
+        nearest = (wind @ self.headings.t()).argmax(dim=-1)
         speed = wind.square().sum(dim=-1)
         return torch.where(speed >= self.calm**2, nearest, torch.full_like(nearest, len(self.headings)))
 

@@ -118,6 +118,31 @@ def test_sine_embedding_tells_every_place_apart():
     assert apart.min() > 0.5
 
 
+def test_both_halves_export_and_the_batch_stays_free():
+    net = network()
+    state, tiles = net.encode_day(*coarse_inputs()), tile_inputs(tiles=3)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    with torch.no_grad():
+        day = torch.export.export(Half(net.encode_day), (*coarse_inputs(),))
+        tile = torch.export.export(
+            Half(net.forward_tiles), (state, *tiles), dynamic_shapes=((None, *({0: batch} for _ in tiles)),)
+        )
+        more = tile_inputs(tiles=5)
+        assert torch.allclose(day.module()(*coarse_inputs()), state, atol=1e-6)
+        assert torch.allclose(tile.module()(state, *more), net.forward_tiles(state, *more), atol=1e-6)
+
+
+class Half(torch.nn.Module):
+    """One half of the network as a module of its own."""
+
+    def __init__(self, method) -> None:
+        super().__init__()
+        self.network, self.method = method.__self__, method.__name__
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return getattr(self.network, self.method)(*inputs)
+
+
 def test_golden_output_of_the_small_network():
     """Written by `python -m tests.model.test_network`; a change here changes every trained checkpoint."""
     golden = np.load(GOLDEN)
