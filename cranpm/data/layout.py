@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Literal
@@ -103,6 +104,11 @@ class DayRecord:
     pm: NDArray[np.float32]
     forecast: NDArray[np.float32] | None = None
     stations: NDArray[np.float32] | None = None
+
+
+def simulated_identity(identity: Mapping[str, object]) -> dict[str, object]:
+    """Seed, realisation and version out of what a sample world says of itself."""
+    return {key: value for key, value in identity.items() if key not in ("region", "window")}
 
 
 def grid_from(attributes: dict[str, float]) -> Grid:

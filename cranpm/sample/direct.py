@@ -10,13 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cranpm.data.layout import FORECAST_LEADS, STORE_CHANNELS, DayRecord, Fixed, Header, StationTable
+from cranpm.data.layout import DayRecord, Fixed, Header, StationTable, simulated_identity
 from cranpm.data.progress import Progress, silent
 from cranpm.data.writer import open_writer
-from cranpm.variables import COMPOSITION, LEVELS, SURFACE, UPPER
+from cranpm.sample.daily import daily_channels, forecast_channels
 
 if TYPE_CHECKING:
     from cranpm.sample.world import SimulatedDay, World
@@ -56,9 +53,8 @@ def sample_header(world: World) -> Header:
     region = world.region
     sources = {"sample": {"name": "simulated by cranpm", "url": None}}
     licences = {"sample": {"licence": region.licence, "attribution": "simulated, not data"}}
-    return Header(
-        region.name, "sample", world.coarse, world.fine, world.overlap, world.identity(), sources, licences
-    )  # fmt: skip
+    identity, overlap = simulated_identity(world.identity()), world.window.overlap
+    return Header(region.name, "sample", world.coarse, world.fine, overlap, identity, sources, licences)
 
 
 def fixed_fields(world: World) -> Fixed:
@@ -76,39 +72,11 @@ def fixed_fields(world: World) -> Fixed:
 
 
 def day_record(simulated: SimulatedDay) -> DayRecord:
-    """The daily values of a simulated day as a store holds them."""
-    leads = range(len(FORECAST_LEADS))
-    issued = [
-        _daily(_lead(simulated.forecast_weather, k), _lead(simulated.forecast_composition, k)) for k in leads
-    ]  # fmt: skip
+    """The daily values of a simulated day as a store holds them, from the instants that the files would hold."""
     return DayRecord(
         day=simulated.day,
-        coarse=_daily(simulated.weather, simulated.composition),
+        coarse=daily_channels(simulated),
         pm=simulated.ghap,
-        forecast=np.stack(issued),
+        forecast=forecast_channels(simulated),
         stations=simulated.stations,
     )
-
-
-def _lead(fields: dict[str, NDArray[np.float32]], k: int) -> dict[str, NDArray[np.float32]]:
-    return {name: values[k] for name, values in fields.items()}
-
-
-def _daily(weather: dict[str, NDArray[np.float32]], composition: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The 35 daily fields of the store from the instants of a day, shape (35, H, W).
-
-    Means over the instants; precipitation, which each instant gives for the three hours after it, is summed.
-    """
-    out = np.empty((len(STORE_CHANNELS), *composition[COMPOSITION[0].name].shape[1:]), dtype=np.float32)
-    row = 0
-    for variable in SURFACE:
-        combine = np.sum if variable.daily == "sum" else np.mean
-        combine(weather[variable.name], axis=0, out=out[row], dtype=np.float32)
-        row += 1
-    for variable in UPPER:
-        np.mean(weather[variable.name], axis=0, out=out[row : row + len(LEVELS)])
-        row += len(LEVELS)
-    for variable in COMPOSITION:
-        np.mean(composition[variable.name], axis=0, out=out[row])
-        row += 1
-    return out

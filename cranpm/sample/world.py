@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,16 @@ class World:
             block = {day for day in wanted if day // BLOCK == number}
             for day, result in self._pollution.block(number, block):
                 yield self._simulated(day, result)
+
+    def identity(self) -> dict[str, object]:
+        """What tells this world from another, as JSON: region, seed, realisation, version and window."""
+        return {
+            "region": self.region.name,
+            "seed": self.seed,
+            "realisation": self.realisation,
+            "world_version": WORLD_VERSION,
+            "window": asdict(self.window),
+        }
 
     def terrain(self) -> tuple[Grid, Field]:
         """Elevation in m on a 0.01 degree grid that covers the coarse window, and that grid."""

@@ -15,6 +15,7 @@ from cranpm.data.layout import STORE_CHANNELS
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.grid import coarse_grid, fine_grid
+from cranpm.sample.daily import CAMS_FORECAST_STEP, LEVEL_STEP, every
 from cranpm.sample.direct import write_store
 from cranpm.variables import COMPOSITION, LEVELS, SURFACE, UPPER
 
@@ -25,7 +26,7 @@ class TinyWorld:
     """Uniform fields that tell their hour, level and day; no physics."""
 
     region = SimpleNamespace(name="nowhere", licence="CC0", attribution="nobody")
-    coarse, fine, overlap, seed, realisation = COARSE, FINE, 4, 3, 1
+    coarse, fine, seed, realisation = COARSE, FINE, 3, 1
     window = SimpleNamespace(coarse=COARSE, fine=FINE, overlap=4)
     elevation, land = np.full(FINE.shape, 7, np.float32), np.ones(FINE.shape, bool)
     coarse_elevation, coarse_land = np.full(COARSE.shape, 9, np.float32), np.ones(COARSE.shape, bool)
@@ -79,12 +80,13 @@ def test_days_are_means_of_their_instants_and_precipitation_their_sum(tmp_path: 
     day = dict(zip(STORE_CHANNELS, store.coarse_day(days[1]), strict=True))
     assert np.allclose(day["t2m"], _centre(180, 340) + 0.035 + 2)
     assert np.allclose(day["tp"], 28e-3)
-    assert np.allclose(day["u_500"], _centre(-150, 150) + 0.035)
-    assert np.allclose(day["u_1000"], _centre(-150, 150) + 0.035 + 4)
-    assert np.allclose(day["q_850"], 1e-3 * (0.035 + 2))
+    level_hours = np.arange(8)[every(LEVEL_STEP)].mean()
+    assert np.allclose(day["u_500"], _centre(-150, 150) + 0.01 * level_hours)
+    assert np.allclose(day["u_1000"], _centre(-150, 150) + 0.01 * level_hours + 4)
+    assert np.allclose(day["q_850"], 1e-3 * (0.01 * level_hours + 2))
     assert np.allclose(day["co"], 13.5)
     issued = dict(zip(STORE_CHANNELS, store.forecast(days[1], 2), strict=True))
-    assert np.allclose(issued["pm2p5"], 13.5 * 1.2)
+    assert np.allclose(issued["pm2p5"], (10 + np.arange(8)[every(CAMS_FORECAST_STEP)].mean()) * 1.2)
     assert np.allclose(issued["tp"], 28e-3 * 1.0002)
     assert np.isnan(store.pm(days[1])[0, 0]) and np.allclose(store.pm(days[1])[1:], 10.2)
     assert store.simulated and store.attrs["simulated"]["seed"] == 3
