@@ -68,7 +68,7 @@ def write_atomically(
             yield put
         if part.is_dir():
             _remove(path)
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise CranpmError(f"{path}: cannot be written ({error}); choose another --out or free some space") from error
     finally:

@@ -102,9 +102,7 @@ def day_inputs(store: DayStore, day: dt.date, channels: tuple[str, ...] = CHANNE
     return DayInputs(days.astype(np.float32, copy=False), store.coarse_elevation, store.coarse, day, channels)
 
 
-def tile_inputs(
-    store: DayStore, day: DayInputs, tiles: Sequence[Tile], *, patch: int, coarse_patch: int
-) -> TileInputs:
+def tile_inputs(store: DayStore, day: DayInputs, tiles: Sequence[Tile], *, patch: int, coarse_patch: int) -> TileInputs:
     """The fine inputs of some tiles on one day.
 
     Args:
@@ -136,9 +134,7 @@ def tile_inputs(
     )
 
 
-def fill_today(
-    store: DayStore, day: DayInputs, rows: slice, columns: slice
-) -> tuple[Float, NDArray[np.bool_]]:
+def fill_today(store: DayStore, day: DayInputs, rows: slice, columns: slice) -> tuple[Float, NDArray[np.bool_]]:
     """PM2.5 of day t in a window with its gaps filled, and which pixels were filled: persistence's own map.
 
     A missing pixel takes the value of t-1, else the coarse PM2.5 of day t; sea pixels take the latter.
@@ -159,9 +155,7 @@ def token_centres(grid: Grid, patch: int) -> tuple[NDArray[np.float64], NDArray[
     return lats, lons
 
 
-def _filled_window(
-    store: DayStore, day: DayInputs, rows: slice, columns: slice
-) -> tuple[Float, NDArray[np.bool_]]:
+def _filled_window(store: DayStore, day: DayInputs, rows: slice, columns: slice) -> tuple[Float, NDArray[np.bool_]]:
     """PM2.5 of t and t-1, gaps filled, shape (2, h, w), and where day t had none."""
     today = store.pm(day.day, rows, columns)
     before = store.pm(day.day - dt.timedelta(days=1), rows, columns)
@@ -175,9 +169,7 @@ def _filled_window(
     return pm.astype(np.float32, copy=False), filled
 
 
-def _places(
-    day: DayInputs, lats: NDArray, lons: NDArray, patch: int, coarse_patch: int
-) -> tuple[Float, Float, Float]:
+def _places(day: DayInputs, lats: NDArray, lons: NDArray, patch: int, coarse_patch: int) -> tuple[Float, Float, Float]:
     """Wind at the fine tokens, and the places of fine and coarse tokens in km, of one tile."""
     fine_lats, fine_lons = lats.reshape(-1, patch).mean(axis=1), lons.reshape(-1, patch).mean(axis=1)
     coarse_lats, coarse_lons = token_centres(day.grid, coarse_patch)

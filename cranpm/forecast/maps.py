@@ -58,7 +58,8 @@ class Bands:
     @property
     def caption(self) -> str:
         """What the scale shows."""
-        return f"PM2.5, µg/m³, in the bands of {self.name}" + (" (an hourly index, here on daily means)" if self.hourly else "")
+        note = " (an hourly index, here on daily means)" if self.hourly else ""
+        return f"PM2.5, µg/m³, in the bands of {self.name}{note}"
 
 
 class Thumbnail:
@@ -117,7 +118,9 @@ def band_scale(bands: Bands, highest: float) -> tuple[Colormap, FuncNorm, list[f
     return LinearSegmentedColormap.from_list("bands", ramp), norm, edges.tolist()
 
 
-def draw_map(ax: Axes, grid: Grid, land: NDArray, values: NDArray, colours: Colormap, norm: Normalize) -> ScalarMappable:
+def draw_map(
+    ax: Axes, grid: Grid, land: NDArray, values: NDArray, colours: Colormap, norm: Normalize
+) -> ScalarMappable:
     """Draw a map with its coast: sea pale blue, land without a value grey.
 
     Args:
@@ -159,7 +162,8 @@ def band_bar(figure: Figure, image: ScalarMappable, axes: Sequence[Axes], bands:
     bar.outline.set_visible(False)
     bar.set_label(bands.caption, fontsize=8)
     for k, label in enumerate(bands.labels[: len(edges) - 1]):
-        bar.ax.text((k + 0.5) / (len(edges) - 1), 1.25, label, transform=bar.ax.transAxes, ha="center", fontsize=7, color=MUTED)
+        place = (k + 0.5) / (len(edges) - 1), 1.25
+        bar.ax.text(*place, label, transform=bar.ax.transAxes, ha="center", fontsize=7, color=MUTED)
 
 
 def draw_forecast(

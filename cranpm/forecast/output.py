@@ -128,9 +128,10 @@ def _coordinates(grid: Grid, day: dt.date, leads: Sequence[int]) -> list[Field]:
     lat_attrs = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y", "long_name": "latitude"}
     lon_attrs = {"standard_name": "longitude", "units": "degrees_east", "axis": "X", "long_name": "longitude"}
     if _turn(grid):
+        west, east = wrap_longitude([grid.edges[0], grid.edges[2]])
         lon_attrs["comment"] = (
             "The domain lies across the date line: columns are ordered from -180 to 180, "
-            f"its west edge is at {wrap_longitude(grid.edges[0]):g} and its east edge at {wrap_longitude(grid.edges[2]):g}"
+            f"its west edge is at {west:g} and its east edge at {east:g}"
         )
     return [
         Field("forecast_reference_time", _WHEN[:1], np.array([epoch], np.int32),

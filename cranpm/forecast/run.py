@@ -163,9 +163,7 @@ def _tile_maps(
             progress(len(part))
 
 
-def _finish(
-    strips: Iterator[tuple[int, NDArray[np.float32]]], land: NDArray[np.bool_]
-) -> Iterator[Strip]:
+def _finish(strips: Iterator[tuple[int, NDArray[np.float32]]], land: NDArray[np.bool_]) -> Iterator[Strip]:
     for row, values in strips:
         ground = land[row : row + len(values)]
         clipped = int(np.count_nonzero(values[ground] < 0))

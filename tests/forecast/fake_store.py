@@ -31,6 +31,7 @@ class FakeStore:
     simulated: bool = True
     reads: list[dt.date] = field(default_factory=list)
     attrs: dict = field(default_factory=dict)
+    without_cams: set[dt.date] = field(default_factory=set)
 
     @cached_property
     def coarse_elevation(self) -> np.ndarray:
@@ -49,11 +50,13 @@ class FakeStore:
         fields[list(COARSE).index("pm2p5")] = 12 + rng.normal()
         return fields
 
-    def forecast(self, day: dt.date, lead: int) -> np.ndarray:
+    def forecast(self, day: dt.date, lead: int, channels: tuple[str, ...] | None = None) -> np.ndarray:
+        if day in self.without_cams:
+            raise CranpmError(f"{day}: no forecast issued")
         rng = np.random.default_rng(day.toordinal() * 10 + lead)
         fields = np.zeros((len(COARSE), *self.coarse.shape), np.float32)
         fields[list(COARSE).index("pm2p5")] = np.nanmean(self.pm_maps.get(day, 10.0)) + rng.normal()
-        return fields
+        return fields if channels is None else fields[[list(COARSE).index(name) for name in channels]]
 
     def pm(self, day: dt.date, rows: slice = slice(None), columns: slice = slice(None)) -> np.ndarray:
         self.reads.append(day)

@@ -60,9 +60,8 @@ def test_every_bounded_or_mapped_name_exists_and_shares_dimensions(tmp_path):
 
     with netCDF4.Dataset(write(tmp_path, make_store()).path) as file:
         for variable in file.variables.values():
-            named = " ".join(
-                str(getattr(variable, key, "")) for key in ("coordinates", "grid_mapping", "bounds", "ancillary_variables")
-            )
+            keys = ("coordinates", "grid_mapping", "bounds", "ancillary_variables")
+            named = " ".join(str(getattr(variable, key, "")) for key in keys)
             assert all(name in file.variables for name in named.split())
             assert getattr(variable, "units", "") or variable.name in ("crs", "input_status")
         bounds = file["time_bounds"][:]
