@@ -93,9 +93,8 @@ def new(
     title: str | None = typer.Option(None, "--title", help="Name for people."),
 ) -> None:
     """Write a valid pack for any place on Earth, to be refined by hand."""
-    from cranpm.regions.scaffold import write_pack
-
     from cranpm.region import load_region
+    from cranpm.regions.scaffold import write_pack
 
     path = write_pack(name, bbox, out or Path(f"{name}.yaml"), title=title)
     pack = load_region(path)
