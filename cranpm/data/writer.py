@@ -71,7 +71,7 @@ class Writer:
         self.path = path
         self.header = header
         store = Store.open(path)
-        _agree(store, header)
+        agree(store, header)
         self.first = store.first
         self.ready: set[date] = set(store.days)
 
@@ -154,7 +154,7 @@ def encode_pm(pm: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.where(missing, FINE_MISSING, np.clip(counts, 0, FINE_MISSING - 1)).astype(np.uint16)
 
 
-def _agree(store: Store, header: Header) -> None:
+def agree(store: Store, header: Header) -> None:
     """Refuse to add days to a store that is of something else."""
     simulated = json.loads(json.dumps(header.simulated))  # as it comes back from disk: tuples as lists
     pairs = {
