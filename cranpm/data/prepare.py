@@ -158,14 +158,16 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
 
 def _refuse_missing(catalogue: Catalogue, region: Region, missing: Sequence[date], *, asked: Sequence[date]) -> None:
     """Say what the folder lacks before anything is written."""
+    lines = catalogue.missing(region, missing) if missing or not asked else []
     if not asked:
-        lines = catalogue.missing(region, sorted({d for p in ("era5", "cams", "ghap") for d in catalogue.days(p)}))
-        found = f"{catalogue.folder}: no day with all products"
-    else:
-        lines, found = catalogue.missing(region, missing) if missing else [], f"{catalogue.folder}"
-    if lines or not asked:
+        days = {product: format_days(catalogue.days(product)) or "none" for product in ("era5", "cams", "ghap")}
+        held = ", ".join(
+            f"{product} {text if len(text) <= 60 else text[:57] + '...'}" for product, text in days.items()
+        )
+        lines = [f"no day for which all products are there (days found: {held})", *lines]
+    if lines:
         unreadable = [f"unreadable: {line}" for line in catalogue.problems[:3]]
-        raise CranpmError(f"{found}: {'; '.join([*lines, *unreadable])}")
+        raise CranpmError(f"{catalogue.folder}: {'; '.join([*lines, *unreadable])}")
 
 
 def _nothing_to_do(out: Path, header: Header) -> Path:

@@ -1,0 +1,196 @@
+"""Products into a store: complete, resumable, idempotent, or refused with what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cranpm.data.days import parse_days
+from cranpm.data.layout import STORE_CHANNELS
+from cranpm.data.prepare import file_hash, prepare
+from cranpm.data.store import Store
+from cranpm.errors import CranpmError
+from cranpm.grid import Grid, coarse_grid, fine_grid
+from cranpm.region import Window, load_region
+from cranpm.sample import terrain
+from cranpm.sample.direct import write_store
+from cranpm.sample.files import write_files
+from cranpm.sample.world import World
+
+WINDOW = Window(coarse_grid(47, 7, 12, 16), fine_grid(46, 8.5, 48, 60), 16)
+DAYS = parse_days("2022-01-05..2022-01-08")
+ROOT = Path(__file__).parents[2]
+
+
+def shore(grid: Grid) -> np.ndarray:
+    """A straight coast, so that these tests need no map of the world."""
+    return np.broadcast_to(grid.lons < 9.0, grid.shape).copy()
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(terrain, "is_land", shore)
+        yield World(load_region("europe"), window=WINDOW)
+
+
+@pytest.fixture(scope="module")
+def files(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw") / "files"
+    write_files(world, DAYS, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(files: Path, tmp_path: Path) -> Path:
+    """A copy of the files to be damaged at will."""
+    return Path(shutil.copytree(files, tmp_path / "files"))
+
+
+@pytest.fixture(scope="module")
+def store(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store.open(prepare(load_region("europe"), files, tmp_path_factory.mktemp("store") / "s.zarr"))
+
+
+def content(path: Path) -> tuple[np.ndarray, ...]:
+    store = Store.open(path)
+    ahead = np.stack([[store.forecast(day, lead) for lead in (1, 2, 3)] for day in store.days])
+    return store.coarse_days(store.days), store.pm_days(store.days), ahead, store.elevation, store.land
+
+
+def stamps(path: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+
+
+def test_store_from_files_equals_the_store_straight_from_the_world(store: Store, world: World, tmp_path: Path) -> None:
+    direct = Store.open(write_store(world, DAYS, tmp_path / "direct.zarr"))
+    assert store.days == direct.days == DAYS
+    np.testing.assert_array_equal(store.pm_days(DAYS), direct.pm_days(DAYS))
+    np.testing.assert_array_equal(store.land, direct.land)
+    np.testing.assert_allclose(store.elevation, direct.elevation, atol=0.51)  # whole metres in the GeoTIFF
+    by_file, straight = store.coarse_days(DAYS), direct.coarse_days(DAYS)
+    spread = straight.std(axis=(0, 2, 3), keepdims=True)
+    assert (np.abs(by_file - straight) / spread).max() < 0.02
+    for lead in (1, 2, 3):
+        issued, expected = store.forecast(DAYS[1], lead), direct.forecast(DAYS[1], lead)
+        assert (np.abs(issued - expected) / spread[0]).max() < 0.02
+
+
+def test_store_says_that_it_is_simulated_and_where_it_is_from(store: Store, files: Path) -> None:
+    assert store.simulated and store.attrs["simulated"] == {"seed": 0, "realisation": 0, "world_version": 1}
+    assert {"era5", "cams", "ghap", "terrain"} <= set(store.attrs["licences"])
+    ghap = "ghap/GHAP_PM2.5_D1K_20220106_V1.nc"
+    assert store.files["ghap"][ghap] == file_hash(files / ghap)
+    assert len(store.files["ghap"]) == len(DAYS)
+
+
+def test_second_run_writes_nothing(files: Path, tmp_path: Path) -> None:
+    region, out = load_region("europe"), tmp_path / "s.zarr"
+    prepare(region, files, out, days=DAYS[:2])
+    before = stamps(out)
+    prepare(region, files, out, days=DAYS[:2])
+    assert stamps(out) == before
+    prepare(region, files, out)
+    assert Store.open(out).days == DAYS
+    before = stamps(out)
+    prepare(region, files, out)
+    assert stamps(out) == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import cranpm.data.prepare as module
+from cranpm.region import load_region
+from cranpm.sample import terrain
+from tests.data.test_prepare import shore
+
+terrain.is_land = shore
+record, count = module.day_record, 0
+def dying(*arguments):
+    global count
+    count += 1
+    if count == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record(*arguments)
+module.day_record = dying
+module.prepare(load_region("europe"), Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_killed_run_leaves_finished_days_and_is_completed_by_the_next(
+    store: Store, files: Path, tmp_path: Path
+) -> None:
+    out, environment = tmp_path / "killed.zarr", {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", KILLED, str(files), str(out)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert Store.open(out).days == DAYS[:2]
+    prepare(load_region("europe"), files, out)
+    for found, expected in zip(content(out), content(store.path), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_damaged_day_is_named_and_the_others_are_prepared(folder: Path, tmp_path: Path) -> None:
+    broken = folder / "ghap" / "GHAP_PM2.5_D1K_20220106_V1.nc"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    out = tmp_path / "s.zarr"
+    with pytest.raises(CranpmError, match=r"no 2022-01-06.*unreadable: .*20220106.*truncated or damaged") as error:
+        prepare(load_region("europe"), folder, out, days=DAYS)
+    assert "\n" not in str(error.value) and not out.exists()
+    prepare(load_region("europe"), folder, out)
+    assert Store.open(out).days == parse_days("2022-01-05,2022-01-07..2022-01-08")
+
+
+def test_day_that_fails_while_it_is_read_does_not_cost_the_others(folder: Path, tmp_path: Path) -> None:
+    (folder / "era5" / "era5_20220107_tp00.nc").unlink()  # the last hour of the 6th
+    out = tmp_path / "s.zarr"
+    with pytest.raises(CranpmError, match=r"2022-01-06 not prepared: .*'tp' on 2022-01-06 lacks 1 of 24 hours"):
+        prepare(load_region("europe"), folder, out)
+    assert Store.open(out).days == parse_days("2022-01-05,2022-01-07..2022-01-08")
+
+
+def test_folder_that_lacks_a_product_is_refused_and_nothing_is_written(folder: Path, tmp_path: Path) -> None:
+    shutil.rmtree(folder / "cams")
+    for days in (None, DAYS):
+        with pytest.raises(CranpmError, match="CAMS analysis: found nothing; missing pm2p5") as error:
+            prepare(load_region("europe"), folder, tmp_path / "s.zarr", days=days)
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_folder_without_forecasts_still_makes_a_store(folder: Path, tmp_path: Path) -> None:
+    shutil.rmtree(folder / "cams_forecast")
+    shutil.rmtree(folder / "weather_forecast")
+    store = Store.open(prepare(load_region("europe"), folder, tmp_path / "s.zarr", days=DAYS[:1]))
+    assert np.isfinite(store.coarse_day(DAYS[0])).all()
+    with pytest.raises(CranpmError, match="no forecast of"):
+        store.forecast(DAYS[0], 1)
+
+
+def test_cams_forecast_alone_is_given_by_channel(folder: Path, tmp_path: Path, store: Store) -> None:
+    shutil.rmtree(folder / "weather_forecast")
+    alone = Store.open(prepare(load_region("europe"), folder, tmp_path / "s.zarr", days=DAYS[:1]))
+    expected = store.forecast(DAYS[0], 2)[STORE_CHANNELS.index("pm2p5")]
+    np.testing.assert_array_equal(alone.forecast(DAYS[0], 2, channels=["pm2p5"])[0], expected)
+
+
+def test_wrong_region_and_wrong_folder_are_refused(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(CranpmError, match="simulated for 'europe', not for 'india'"):
+        prepare(load_region("india"), files, tmp_path / "s.zarr")
+    with pytest.raises(CranpmError, match="no such folder"):
+        prepare(load_region("europe"), tmp_path / "absent", tmp_path / "s.zarr")
+
+
+def test_store_of_another_window_is_not_added_to(files: Path, store: Store, tmp_path: Path) -> None:
+    moved = Window(WINDOW.coarse, fine_grid(46, 8.6, 48, 60), 16)
+    with pytest.raises(CranpmError, match="fine grid"):
+        prepare(load_region("europe"), files, store.path, window=moved)
