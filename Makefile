@@ -42,17 +42,17 @@ clean:
 
 # A stamp per set of extras: a second run installs nothing until the requirements change.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
-	$(call install,verify,stations,train)
+	$(call install,verify$(comma)stations$(comma)terrain$(comma)train)
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.made
 	$(call install,test)
 
 $(VENV)/.lint: pyproject.toml constraints.txt | $(VENV)/.made
-	$(call install,test,lint)
+	$(call install,test$(comma)lint)
 
 define install
 @echo "Installing cranpm with its requirements into $(VENV) (some minutes the first time) ..."
-$(PIP) --editable ".[$(1)$(if $(2),$(comma)$(2))$(if $(3),$(comma)$(3))]"
+$(PIP) --editable ".[$(1)]"
 @touch $@
 endef
 comma := ,

@@ -13,19 +13,22 @@ import typer
 
 from cranpm import __version__
 
-BASE = ("numpy", "xarray", "zarr", "netCDF4", "PyYAML", "onnxruntime", "typer", "rich", "matplotlib", "cryptography")
+BASE = ("numpy", "pandas", "xarray", "zarr", "netCDF4", "PyYAML", "onnxruntime", "typer", "rich", "matplotlib")
+BASE += ("cryptography", "global-land-mask")
 OPTIONAL = {
     "verify": ("scores", "scikit-image"),
     "stations": ("pyarrow",),
+    "terrain": ("rasterio",),
     "train": ("torch", "safetensors"),
 }
 NEEDS = {
     "region list, show, check, new": (),
-    "region eval, fit": ("verify", "stations", "train"),
-    "forecast": ("train",),
+    "region eval, fit": ("verify", "stations", "terrain", "train"),
+    "forecast (a store)": ("train",),
+    "forecast (simulated days)": ("stations", "terrain", "train"),
     "train": ("train",),
-    "sample": ("stations",),
-    "data inspect, prepare": ("stations",),
+    "sample": ("stations", "terrain"),
+    "data inspect, prepare": ("stations", "terrain"),
     "model list, show": ("train",),
 }
 """The extras that each command needs, by command."""
