@@ -80,16 +80,28 @@ def _add(
     from cranpm.sample.files import write_files
     from cranpm.sample.world import World
 
-    tell(f"simulating {region.name}", 0, len(days))
+    what = f"simulating {region.name}"
+    tell(what, 0, len(days))
     world = World(region, seed=seed, realisation=realisation, full=full)
     files, done = path.parent / "files", 0
     for block in _blocks(days):
         shutil.rmtree(files, ignore_errors=True)
-        write_files(world, block, files)
-        prepare(region, files, path, days=block, start=start)
+        write_files(world, block, files, progress=_shifted(what, done, len(days), tell))
+        prepare(
+            region, files, path, days=block, start=start, progress=_shifted("preparing days", done, len(days), tell)
+        )
         done += len(block)
-        tell(f"simulating {region.name}", done, len(days))
     shutil.rmtree(files, ignore_errors=True)
+
+
+def _shifted(what: str, before: int, total: int, tell: Progress) -> Progress:
+    """Progress of one block of days as part of all days, under one name; reading single files is not told."""
+
+    def part(step: str, done: int, of: int) -> None:
+        if "day" in step:
+            tell(what, before + done, total)
+
+    return part
 
 
 def _blocks(days: Sequence[date]) -> Iterator[list[date]]:
@@ -123,5 +135,3 @@ def _key(region: Region, seed: int, realisation: int, full: bool) -> str:
     content = json.dumps([window, region.sample.climate, WORLD_VERSION, SCHEMA_VERSION], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:10]
     return f"{region.name}-{'full' if full else 'sample'}-s{seed}-r{realisation}-{digest}"
-
-

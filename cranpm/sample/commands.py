@@ -39,7 +39,7 @@ def sample(
 
         world = World(pack, seed=seed, realisation=realisation, full=full)
         tell("making the world", 1, 1)
-        write_files(world, wanted, out, era5=era5)
+        write_files(world, wanted, out, era5=era5, progress=tell)
     typer.echo(f"{len(wanted)} simulated days of {pack.name} ({wanted[0]} to {wanted[-1]}) in {out}")
     typer.echo(f"prepare them: cranpm data prepare {region} --from {out} --out {out.with_name(out.name + '.zarr')}")
 

@@ -194,3 +194,20 @@ def test_store_of_another_window_is_not_added_to(files: Path, store: Store, tmp_
     moved = Window(WINDOW.coarse, fine_grid(46, 8.6, 48, 60), 16)
     with pytest.raises(CranpmError, match="fine grid"):
         prepare(load_region("europe"), files, store.path, window=moved)
+
+
+def test_command_prepares_says_what_is_new_and_refuses_in_one_line(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cranpm.cli import main
+
+    line = ["data", "prepare", "europe", "--from", str(files), "--out", str(tmp_path / "s.zarr"), "--days"]
+    for days, new in (("2022-01-05", 1), ("2022-01-05..2022-01-06", 1), ("2022-01-06", 0)):
+        with pytest.raises(SystemExit) as done:
+            main([*line, days])
+        assert not done.value.code and f"{new} of them new" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as refused:
+        main([*line, "2023-01-01"])
+    assert refused.value.code == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("error: ") and "2023-01-01" in message
