@@ -1,0 +1,1 @@
+"""Training: recipes, the stores they need, the objective and the loop."""

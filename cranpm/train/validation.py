@@ -1,0 +1,60 @@
+"""How good the network is on days it is not trained on, beside persistence on the same pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from cranpm.data.dataset import Batch, Examples
+from cranpm.model.network import CranPM
+from cranpm.train.recipe import Validation
+from cranpm.variables import PM_SCALE
+
+
+@dataclass
+class Scores:
+    """Squared errors by lead, summed over valid land pixels, ug m-3 squared."""
+
+    model: dict[int, float] = field(default_factory=dict)
+    persistence: dict[int, float] = field(default_factory=dict)
+    pixels: dict[int, int] = field(default_factory=dict)
+
+    def add(self, batch: Batch, residual: torch.Tensor) -> None:
+        """Count a batch."""
+        change = (batch.target - batch.pm[:, 0]).double()
+        error = (residual.double() * PM_SCALE - change) * batch.valid
+        still = change * batch.valid
+        for lead in batch.lead.unique().tolist():
+            mine = batch.lead == lead
+            self.model[lead] = self.model.get(lead, 0.0) + float(error[mine].square().sum())
+            self.persistence[lead] = self.persistence.get(lead, 0.0) + float(still[mine].square().sum())
+            self.pixels[lead] = self.pixels.get(lead, 0) + int(batch.valid[mine].sum())
+
+    def rmse(self) -> dict[int, tuple[float, float]]:
+        """RMSE of the model and of persistence by lead, ug m-3."""
+        return {
+            lead: (math.sqrt(self.model[lead] / count), math.sqrt(self.persistence[lead] / count))
+            for lead, count in sorted(self.pixels.items())
+            if count
+        }
+
+    @property
+    def ratio(self) -> float:
+        """Mean over the leads of RMSE over persistence's: what the best weights are chosen by."""
+        ratios = [model / still for model, still in self.rmse().values()]
+        return sum(ratios) / len(ratios)
+
+
+def validate(network: CranPM, examples: Examples, validation: Validation, *, half: bool) -> Scores:
+    """Scores over the validation's days and tiles; `half` runs the network in bfloat16."""
+    scores, training = Scores(), network.training
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+        for draws in examples.sweep(every=validation.every, tiles=validation.tiles):
+            batch = examples.batch(draws).to(device)
+            scores.add(batch, network.forward_tiles(network.encode_day(*batch.day), *batch.tiles))
+    network.train(training)
+    return scores
