@@ -73,7 +73,9 @@ class Catalogue:
         if absent := [day for day in days if day not in held]:
             years = sorted({day.year for day in absent})
             records = ", ".join(f"https://zenodo.org/records/{ghap.ZENODO[y]}" for y in years if y in ghap.ZENODO)
-            lines.append(f"GHAP PM2.5: no {format_days(absent)}; get the monthly zips from {records or 'https://zenodo.org'}")
+            lines.append(
+                f"GHAP PM2.5: no {format_days(absent)}; get the monthly zips from {records or 'https://zenodo.org'}"
+            )
         if not self.of("terrain"):
             lines.append(f"elevation: no file; get tiles that cover {_box(region)} from {terrain.DEM}")
         return lines
@@ -91,7 +93,9 @@ class Catalogue:
                 f"{', '.join(request)} from {where}"
             )
         for absent, group in _grouped({name: [d for d in days if d not in by_name[name]] for name in there}):
-            lines.append(f"{title}: {names_text(group)} not there for {format_days(absent)}: request those days from {where}")
+            lines.append(
+                f"{title}: {names_text(group)} not there for {format_days(absent)}: request those days from {where}"
+            )
         return lines
 
     def _days_with(self, product: str, names: Iterable[str]) -> set[date]:

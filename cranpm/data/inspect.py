@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from cranpm.data.products.gridded import describe
 from cranpm.data.products.results import names_text
 from cranpm.data.products.sources import Source, kind, sources
 from cranpm.grid import wrap_longitude
+
+MARK = "SIMULATED.json"
 
 
 def identify(path: Path) -> list[Description]:
@@ -43,12 +45,23 @@ def report(path: Path) -> Iterator[str]:
             yield from _lines(description)
         return
     catalogue = Catalogue(path)
-    for description in catalogue.files:
-        yield from _lines(description)
+    for files in _alike(catalogue.files):
+        yield from _lines(files[0], files)
     for problem in catalogue.problems:
         yield f"cannot be used: {problem}"
     counts = [f"{len(catalogue.of(product))} {title}" for product, title in PRODUCTS.items() if catalogue.of(product)]
-    yield f"{path}: {', '.join(counts) or 'no file'}" + (f"; {len(catalogue.problems)} unusable" * bool(catalogue.problems))
+    unusable = f"; {len(catalogue.problems)} unusable" if catalogue.problems else ""
+    simulated = "; simulated, not data" if (path / MARK).exists() else ""
+    yield f"{path}: {', '.join(counts) or 'no file'}{unusable}{simulated}"
+
+
+def _alike(files: Sequence[Description]) -> Iterator[list[Description]]:
+    """Files that differ only in their days, together: a year of daily files is one paragraph."""
+    groups: dict[tuple[object, ...], list[Description]] = {}
+    for file in files:
+        grid = file.axes.grid if file.axes is not None else None
+        groups.setdefault((file.product, file.title, file.variables, grid, file.notes), []).append(file)
+    yield from groups.values()
 
 
 def _identify(source: Source) -> Description:
@@ -57,6 +70,8 @@ def _identify(source: Source) -> Description:
         return ghap.identify(source) or describe(source)
     if found in ("tiff", "hgt"):
         return terrain.identify(source) or Description(source, "other", "raster with several bands")
+    if found == "text" and Path(source.member or source.path).name == MARK:
+        return Description(source, "other", "mark of the sample world: the files beside it are simulated, not data")
     if found in ("parquet", "gzip", "text"):
         return stations.identify(source) or Description(source, "other", f"{found} file without a station table")
     if found == "grib":
@@ -65,17 +80,19 @@ def _identify(source: Source) -> Description:
     return Description(source, "other", f"{found} file")
 
 
-def _lines(file: Description) -> Iterator[str]:
-    yield f"{file.source}: {file.title}"
+def _lines(file: Description, alike: Sequence[Description] = ()) -> Iterator[str]:
+    more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+    yield f"{file.source}{more}: {file.title}"
     if file.variables:
         gridded = file.product in ("era5", "weather_forecast", "cams", "cams_forecast")
         yield f"  gives     {names_text(file.variables) if gridded else ', '.join(file.variables)}"
-    if file.days:
+    if days := sorted({day for one in alike or (file,) for day in one.days}):
         what = "issued on" if file.product.endswith("forecast") else "days"
-        yield f"  {what:<9} {format_days(file.days)} ({len(file.days)})"
+        yield f"  {what:<9} {format_days(days)} ({len(days)})"
     if file.axes is not None:
         grid = file.axes.grid
         west, east = float(wrap_longitude(grid.west)), float(wrap_longitude(grid.east))
-        yield f"  grid      {grid.height} x {grid.width} at {grid.step:g} deg, {grid.south:g}..{grid.north:g}N {west:g}..{east:g}E"
+        extent = f"{grid.south:g}..{grid.north:g}N {west:g}..{east:g}E"
+        yield f"  grid      {grid.height} x {grid.width} at {grid.step:g} degrees, {extent}"
     for note in file.notes:
         yield f"  note      {note}"

@@ -22,7 +22,9 @@ FORECAST_STEP = 12  # ... of weather forecasts
 CAMS_FORECAST_STEP = 6  # ... of CAMS forecasts
 
 
-def daily_channels(day: SimulatedDay, *, surface_step: int = SURFACE_STEP, level_step: int = LEVEL_STEP) -> NDArray[np.float32]:
+def daily_channels(
+    day: SimulatedDay, *, surface_step: int = SURFACE_STEP, level_step: int = LEVEL_STEP
+) -> NDArray[np.float32]:
     """The 35 coarse channels of a simulated day, as the files give them back up to their packing.
 
     Args:
@@ -55,7 +57,9 @@ def _channels(
     found = []
     for v in SURFACE:
         values = weather[v.name]
-        found.append(values.sum(axis) if v.daily == "sum" else values[(*lead, every(surface))].mean(axis, dtype=np.float64))
+        found.append(
+            values.sum(axis) if v.daily == "sum" else values[(*lead, every(surface))].mean(axis, dtype=np.float64)
+        )
     for v in UPPER:
         mean = weather[v.name][(*lead, every(level))].mean(axis, dtype=np.float64)
         found += [mean[(*lead, i)] for i in range(len(LEVELS))]

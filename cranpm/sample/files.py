@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,10 +20,11 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError, require
 from cranpm.grid import Grid
 from cranpm.sample.daily import CAMS_FORECAST_STEP, CAMS_STEP, FORECAST_STEP, HOURS, LEVEL_STEP, SURFACE_STEP, every
-from cranpm.sample.netcdf import CAMS, ERA5, HISTORY, legacy_analysis, new_analysis, new_forecast
+from cranpm.sample.netcdf import CAMS, ERA5, HISTORY, Quantity, legacy_analysis, new_analysis, new_forecast
 from cranpm.sample.station_files import write_station_day, write_station_table
 from cranpm.variables import FINE_MISSING, FINE_SCALE, LEVELS
 
@@ -43,9 +45,9 @@ def write_files(
     folder: Path,
     *,
     era5: Literal["new", "legacy"] = "new",
-    surface_step: Literal[3, 6] = SURFACE_STEP,
-    level_step: Literal[3, 6, 12] = LEVEL_STEP,
-    progress: Callable[[str], None] | None = None,
+    surface_step: int = SURFACE_STEP,
+    level_step: int = LEVEL_STEP,
+    progress: Progress | None = None,
 ) -> None:
     """Write the products of simulated days; days that are complete in the folder are left as they are.
 
@@ -54,22 +56,23 @@ def write_files(
         days: any days; duplicates count once.
         folder: created if need be; must hold nothing, or files of the same world.
         era5: which Climate Data Store's NetCDF to write, the new one (zips) or the old one (packed).
-        surface_step, level_step: hours between the ERA5 instants of surface and pressure-level variables.
-        progress: called after each day with a line to show.
+        surface_step, level_step: hours between the ERA5 instants of surface and pressure-level variables: 3, 6 or 12.
+        progress: told after each day.
 
     Raises:
         CranpmError: the folder holds another world's files.
     """
-    folder = Path(folder)
+    folder, tell = Path(folder), progress or silent
+    if not {surface_step, level_step} <= {3, 6, 12}:
+        raise CranpmError(f"instants every {surface_step} and {level_step} hours; expected 3, 6 or 12")
     _claim(world, folder)
     _write_terrain(world, folder)
-    if not write_station_table(world, folder / "stations") and progress:
-        progress("stations skipped: pip install \"cranpm[stations]\" to write them as parquet")
+    if not write_station_table(world, folder / "stations"):
+        warnings.warn('stations left out: they need pip install "cranpm[stations]"', stacklevel=2)
     todo = [day for day in sorted(set(days)) if not _done(folder, day).exists()]
     for number, simulated in enumerate(world.days(todo) if todo else (), start=1):
         write_day(world, simulated, folder, era5=era5, surface_step=surface_step, level_step=level_step)
-        if progress:
-            progress(f"simulated {simulated.day} ({number} of {len(todo)})")
+        tell("simulating days", number, len(todo))
 
 
 def write_day(
@@ -92,7 +95,9 @@ def write_day(
     _write(_done(folder, simulated.day), b"")
 
 
-def mixing_ratio(concentration: NDArray[np.float32], temperature: NDArray[np.float32], pressure: float) -> NDArray[np.float32]:
+def mixing_ratio(
+    concentration: NDArray[np.float32], temperature: NDArray[np.float32], pressure: float
+) -> NDArray[np.float32]:
     """Mass mixing ratio, kg kg-1, of a concentration in ug m-3 in dry air of a temperature (K) and pressure (Pa)."""
     return (concentration * (np.float32(1e-9 * R_DRY / pressure) * temperature)).astype(np.float32)
 
@@ -163,11 +168,11 @@ def _write_weather_forecast(grid: Grid, simulated: SimulatedDay, folder: Path) -
     _write(folder / f"forecast_{simulated.day:%Y%m%d}00.zip", _zip(members))
 
 
-def _particles(composition: Mapping[str, NDArray[np.float32]]) -> dict[object, NDArray[np.float32]]:
+def _particles(composition: Mapping[str, NDArray[np.float32]]) -> dict[Quantity, NDArray[np.float32]]:
     return {CAMS[name]: composition[name] * np.float32(1e-9) for name in _PARTICLES}
 
 
-def _gases(composition: Mapping[str, NDArray], temperature: NDArray) -> dict[object, NDArray[np.float32]]:
+def _gases(composition: Mapping[str, NDArray], temperature: NDArray) -> dict[Quantity, NDArray[np.float32]]:
     """Mixing ratios at 1000 hPa and the temperature that turns them back."""
     temperature = temperature.astype(np.float32)
     gases = {CAMS[name]: mixing_ratio(composition[name], temperature, 1e5)[:, None] for name in _GASES}
@@ -200,12 +205,19 @@ def _write_terrain(world: World, folder: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tif")
     transform = rasterio.transform.from_origin(west, north, grid.step, grid.step)
-    profile = {"driver": "GTiff", "dtype": "int16", "count": 1, "crs": "EPSG:4326", "transform": transform, "nodata": -32768}
+    profile = {
+        "driver": "GTiff",
+        "dtype": "int16",
+        "count": 1,
+        "crs": "EPSG:4326",
+        "transform": transform,
+        "nodata": -32768,
+    }
     profile |= {"height": grid.height, "width": grid.width, "compress": "deflate", "predictor": 2, "tiled": True}
     with rasterio.open(temporary, "w", **profile) as raster:
         raster.write(np.rint(metres).astype(np.int16), 1)
         raster.update_tags(history=HISTORY)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _claim(world: World, folder: Path) -> None:
@@ -216,7 +228,9 @@ def _claim(world: World, folder: Path) -> None:
         found = json.loads(path.read_text())
         if found != json.loads(json.dumps(identity)):
             keys = [key for key in identity if found.get(key) != json.loads(json.dumps(identity[key]))]
-            raise CranpmError(f"{folder}: holds another simulated world ({', '.join(keys)} differ); choose an empty folder")
+            raise CranpmError(
+                f"{folder}: holds another simulated world ({', '.join(keys)} differ); choose an empty folder"
+            )
         return
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
@@ -237,7 +251,7 @@ def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _done(folder: Path, day: date) -> Path:

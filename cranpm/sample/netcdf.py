@@ -10,9 +10,10 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from cranpm.data.products.description import SIMULATED
 from cranpm.grid import Grid
 
-HISTORY = "simulated by cranpm: not a product of ECMWF or Copernicus"
+HISTORY = f"{SIMULATED}: not a product of ECMWF or Copernicus"
 BITS = 14  # of the packed range; GRIB keeps 16, which costs half as much disk again
 LEGACY_EPOCH = np.datetime64("1900-01-01T00", "h")
 
@@ -93,11 +94,15 @@ def new_forecast(
     data.createDimension("forecast_period", len(periods))
     data.createDimension("forecast_reference_time", 1)
     period = data.createVariable("forecast_period", "f8", ("forecast_period",))
-    period.setncatts({"units": "hours", "long_name": "time since forecast_reference_time", "standard_name": "forecast_period"})
+    period.setncatts(
+        {"units": "hours", "long_name": "time since forecast_reference_time", "standard_name": "forecast_period"}
+    )
     period[:] = periods
     start = np.datetime64(issued, "s").astype(np.int64)
     reference = data.createVariable("forecast_reference_time", "i8", ("forecast_reference_time",))
-    reference.setncatts(_CF_TIME | {"long_name": "initial time of forecast", "standard_name": "forecast_reference_time"})
+    reference.setncatts(
+        _CF_TIME | {"long_name": "initial time of forecast", "standard_name": "forecast_reference_time"}
+    )
     reference[:] = start
     valid = data.createVariable("valid_time", "i8", ("forecast_reference_time", "forecast_period"))
     valid.setncatts(_CF_TIME | {"long_name": "time", "standard_name": "time"})

@@ -6,7 +6,8 @@ import csv
 import gzip
 import io
 import os
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +15,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from cranpm.sample.world import SimulatedDay, World
+    from cranpm.sample.world import SimulatedDay, Station, World
 
-_EPA_HEADER = ("Date", "Source", "Site ID", "POC", "Daily Mean PM2.5 Concentration", "UNITS", "Site Name")
+_EPA_HEADER: tuple[str, ...] = (
+    "Date",
+    "Source",
+    "Site ID",
+    "POC",
+    "Daily Mean PM2.5 Concentration",
+    "UNITS",
+    "Site Name",
+)
 _EPA_HEADER += ("PERCENT_COMPLETE", "AQS_PARAMETER_CODE", "SITE_LATITUDE", "SITE_LONGITUDE")
 _OPENAQ_HEADER = ("location_id", "sensors_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
 _EEA_TABLE = "EEA_stations_meta_SamplingPoint.parquet"
 
 
 def write_station_table(world: World, folder: Path) -> bool:
-    """Write what the network publishes about its stations apart from values; False if that needs pyarrow and it is absent."""
+    """Write what the network publishes about its stations; False if that needs pyarrow and it is absent."""
     if world.region.stations.source != "eea":
         return True
     if find_spec("pyarrow") is None:
         return False
-    columns = {
+    columns: dict[str, list[Any]] = {
         "Sampling.Point.Id": [s.id for s in world.stations],
         "Air.Quality.Station.EoI.Code": [s.id for s in world.stations],
         "Station.Type": [s.kind for s in world.stations],
@@ -52,18 +61,33 @@ def write_station_day(world: World, simulated: SimulatedDay, folder: Path) -> No
             _replace(folder / f"eea_pm25_{day:%Y%m%d}.parquet", _parquet(_eea(valid, simulated)))
         return
     if source == "epa_aqs":
-        rows = [
-            (f"{day:%m/%d/%Y}", "AQS", s.id, "1", f"{v:.1f}", "ug/m3 LC", s.name, "100.0", "88101", f"{s.lat:.6f}", f"{s.lon:.6f}")
-            for s, v in valid
-        ]
-        _replace(folder / f"epa_pm25_{day:%Y%m%d}.csv", _csv(_EPA_HEADER, rows))
+        _replace(folder / f"epa_pm25_{day:%Y%m%d}.csv", _csv(_EPA_HEADER, [_epa(s, value, day) for s, value in valid]))
         return
-    start = datetime(day.year, day.month, day.day)
-    hours = [f"{start + timedelta(hours=hour):%Y-%m-%dT%H:%M:%S}+00:00" for hour in range(24)]
-    rows = [
-        (s.id, s.id, s.name, hour, f"{s.lat:.6f}", f"{s.lon:.6f}", "pm25", "µg/m³", f"{v:.1f}") for s, v in valid for hour in hours
-    ]
+    rows = [row for s, value in valid for row in _openaq(s, value, day)]
     _replace(folder / f"openaq_pm25_{day:%Y%m%d}.csv.gz", gzip.compress(_csv(_OPENAQ_HEADER, rows), 1, mtime=0))
+
+
+def _epa(station: Station, value: float, day: date) -> tuple[str, ...]:
+    place = (f"{station.lat:.6f}", f"{station.lon:.6f}")
+    return (
+        f"{day:%m/%d/%Y}",
+        "AQS",
+        station.id,
+        "1",
+        f"{value:.1f}",
+        "ug/m3 LC",
+        station.name,
+        "100.0",
+        "88101",
+        *place,
+    )
+
+
+def _openaq(station: Station, value: float, day: date) -> list[tuple[str, ...]]:
+    """24 hours of one value: the archive is hourly."""
+    place = (f"{station.lat:.6f}", f"{station.lon:.6f}")
+    start = (station.id, station.id, station.name)
+    return [(*start, f"{day}T{hour:02d}:00:00+00:00", *place, "pm25", "µg/m³", f"{value:.1f}") for hour in range(24)]
 
 
 def _eea(valid: list[tuple[Any, float]], simulated: SimulatedDay) -> dict[str, list[Any]]:
@@ -99,7 +123,7 @@ def _parquet(columns: dict[str, list[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> bytes:
+def _csv(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> bytes:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(header)
@@ -111,4 +135,4 @@ def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
-    os.replace(temporary, path)
+    temporary.replace(path)

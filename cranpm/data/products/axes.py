@@ -156,7 +156,9 @@ def _times(data: netCDF4.Dataset, source: Source) -> tuple[Times, Times | None, 
         hours = np.atleast_1d(_plain(data[period])).astype(float)
         unit = _UNIT_SECONDS.get(str(getattr(data[period], "units", "hours")).lower().split()[0], 3600)
         ahead = np.round(hours * unit).astype(np.int64).astype("timedelta64[s]")
-        dims = {dim: axis for name, axis in ((reference, "issued"), (period, "period")) for dim in data[name].dimensions}
+        dims = {
+            dim: axis for name, axis in ((reference, "issued"), (period, "period")) for dim in data[name].dimensions
+        }
         if len(dims) < data[reference].ndim + data[period].ndim:
             raise CranpmError(f"{source}: reference time and period share a dimension; request one reference time")
         return issued[:, None] + ahead[None, :], issued, dims
@@ -191,7 +193,9 @@ def _step(values: NDArray, what: str, name: str) -> float:
     """Spacing of a rising vector; 0 for a single value."""
     if values.size < 2:
         return 0.0
-    step = round(float(values[-1] - values[0]) / (values.size - 1), 6)
+    step = float(values[-1] - values[0]) / (values.size - 1)
+    short = round(step, 4)  # float32 coordinates leave 0.100006 where 0.1 is meant
+    step = short if abs(short - step) < 3e-4 * abs(step) else round(step, 8)
     if step <= 0 or np.abs(np.diff(values) - step).max() > 0.05 * step:
         raise CranpmError(f"{name}: {what} are not evenly spaced; expected a regular grid without gaps")
     return step

@@ -29,7 +29,9 @@ CHANNELS = tuple(v.name for v in COMPOSITION)
 """The five composition names, in the network's order."""
 
 R_DRY = 287.05  # J kg-1 K-1, gas constant of dry air
-ADS = "https://ads.atmosphere.copernicus.eu (cams-global-reanalysis-eac4, cams-global-atmospheric-composition-forecasts)"
+ADS = (
+    "https://ads.atmosphere.copernicus.eu (cams-global-reanalysis-eac4, cams-global-atmospheric-composition-forecasts)"
+)
 _T2M, _SP = (next(v for v in SURFACE if v.name == name) for name in ("t2m", "sp"))
 _T = next(v for v in UPPER if v.name == "t")
 
@@ -67,16 +69,14 @@ def daily(files: Sequence[Description], day: date, grid: Grid) -> xr.DataArray:
     absent = [name for name in CHANNELS if name not in hours]
     if absent:
         raise CranpmError(
-            f"CAMS for {day}: {', '.join(absent)} missing (found: {', '.join(hours) or 'nothing'} in {len(files)} files); "
-            f"request them for that day from {ADS}"
+            f"CAMS for {day}: {', '.join(absent)} missing (found: {', '.join(hours) or 'nothing'} in {len(files)} "
+            f"files); request them for that day from {ADS}"
         )
     channels = {name: _mean(hours[name], name, day) for name in CHANNELS}
     return channel_array(channels, CHANNELS, grid, hours, day)
 
 
-def forecast(
-    files: Sequence[Description], day: date, grid: Grid, leads: Sequence[int] = (1, 2, 3)
-) -> xr.DataArray:
+def forecast(files: Sequence[Description], day: date, grid: Grid, leads: Sequence[int] = (1, 2, 3)) -> xr.DataArray:
     """The five channels of the days ahead, from the last CAMS forecast issued on a day.
 
     Returns:
@@ -137,7 +137,8 @@ def _from_ratio(
     level = max(levels) if levels else None
     if any(file.axes is not None and file.axes.vertical == "model" for file in ratios):
         raise CranpmError(
-            f"{ratios[0].source}: '{variable.name}' lies on model levels; expected pressure levels: request 1000 hPa from {ADS}"
+            f"{ratios[0].source}: '{variable.name}' lies on model levels; expected pressure levels: request 1000 hPa "
+            f"from {ADS}"
         )
     ratio = Want(variable.name, Variable(variable.name, "kg kg-1", 0, 1, ""), level, *when)
     air = [Want("t", _T, level, *when)] if level else [Want("t2m", _T2M, None, *when), Want("sp", _SP, None, *when)]

@@ -11,6 +11,9 @@ import numpy as np
 from cranpm.data.products.axes import Axes
 from cranpm.data.products.sources import Source
 
+SIMULATED = "simulated by cranpm"
+"""What the sample world writes into the history of each of its files."""
+
 PRODUCTS = {
     "era5": "ERA5 analysis",
     "weather_forecast": "weather forecast",

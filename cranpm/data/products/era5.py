@@ -14,7 +14,7 @@ from cranpm.data.products.description import Description
 from cranpm.data.products.fields import check_daily
 from cranpm.data.products.gridded import describe
 from cranpm.data.products.hours import Hours, Want, daily_mean, gather, span
-from cranpm.data.products.results import channel_array, lead_array, latest_issue, names_text, open_gridded, pick
+from cranpm.data.products.results import channel_array, latest_issue, lead_array, names_text, open_gridded, pick
 from cranpm.data.products.sources import Source
 from cranpm.errors import CranpmError
 from cranpm.grid import Grid
@@ -86,9 +86,7 @@ def daily(files: Sequence[Description], day: date, grid: Grid) -> xr.DataArray:
     return channel_array(channels, CHANNELS, grid, hours, day)
 
 
-def forecast(
-    files: Sequence[Description], day: date, grid: Grid, leads: Sequence[int] = (1, 2, 3)
-) -> xr.DataArray:
+def forecast(files: Sequence[Description], day: date, grid: Grid, leads: Sequence[int] = (1, 2, 3)) -> xr.DataArray:
     """The 30 channels of the days ahead, from the last weather forecast issued on a day.
 
     Precipitation is accumulated from the reference time on, as forecasts deliver it; a day is the difference
@@ -159,6 +157,6 @@ def _refuse_missing(files: Sequence[Description], hours: dict[str, Hours], day: 
     if absent:
         request = dict.fromkeys(LONG_NAMES[name.partition("_")[0]] for name in absent)
         raise CranpmError(
-            f"ERA5 for {day}: {names_text(absent)} missing (found: {names_text(list(hours)) or 'nothing'} in {len(files)} "
-            f"files); request {', '.join(request)} for that day from {CDS}"
+            f"ERA5 for {day}: {names_text(absent)} missing (found: {names_text(list(hours)) or 'nothing'} in "
+            f"{len(files)} files); request {', '.join(request)} for that day from {CDS}"
         )

@@ -47,7 +47,11 @@ def cut(axes: Axes, grid: Grid, source: Source) -> Cut:
     top, bottom = _whole(rows, 0, file.height - 1)
     left, right = _whole(columns, None if axes.periodic else 0, None if axes.periodic else file.width - 1)
     part = Grid(
-        round(file.north - top * file.step, 6), round(file.west + left * file.step, 6), file.step, bottom - top, right - left
+        round(file.north - top * file.step, 6),
+        round(file.west + left * file.step, 6),
+        file.step,
+        bottom - top,
+        right - left,
     )
     return Cut(slice(top, bottom), _runs(left, right, file.width), part)
 
@@ -152,9 +156,9 @@ def check_daily(values: NDArray, variable: Variable, name: str, where: str, day:
 
 
 def _guess(variable: Variable, low: float, high: float) -> str:
-    if variable.unit == "K" and -90 < low and high < 60:
+    if variable.unit == "K" and low > -90 and high < 60:
         return ": these look like degrees Celsius; convert them or request the unprocessed product"
-    if variable.name == "sp" and 450 < low and high < 1100:
+    if variable.name == "sp" and low > 450 and high < 1100:
         return ": these look like hPa; convert them or request the unprocessed product"
     if variable.name == "tp" and high <= 2000:
         return ": these look like millimetres; convert them or request the unprocessed product"
@@ -204,7 +208,14 @@ def _four(values: NDArray, axes: list[str], name: str) -> NDArray[np.float32]:
 
 
 _CHARACTERS = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "¹": "1", "⁻": "-"})
-_SPELLINGS = ((" of water equivalent", ""), ("micrograms", "ug"), ("microgram", "ug"), ("cubic meter", "m3"), ("(lc)", ""), (" lc", ""))
+_SPELLINGS = (
+    (" of water equivalent", ""),
+    ("micrograms", "ug"),
+    ("microgram", "ug"),
+    ("cubic meter", "m3"),
+    ("(lc)", ""),
+    (" lc", ""),
+)
 _CONVERSIONS: dict[tuple[str, str], tuple[float, float]] = {
     ("kg m-3", "ug m-3"): (1e9, 0.0),
     ("mg m-3", "ug m-3"): (1e3, 0.0),

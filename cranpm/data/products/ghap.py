@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.data.products.axes import Axes, regular_grid
-from cranpm.data.products.description import Description
+from cranpm.data.products.description import SIMULATED, Description
 from cranpm.data.products.fields import Cut, plain_unit
 from cranpm.data.products.sources import Source, open_netcdf
 from cranpm.errors import CranpmError
@@ -39,8 +39,18 @@ def identify(path: Path | Source) -> Description | None:
         axes, notes = _axes(data, name, source)
         unit = str(getattr(data[name], "units", ""))
         day = _day(data, source)
+        simulated = SIMULATED in str(getattr(data, "history", ""))
+    notes += ("simulated, not data",) if simulated else ()
     return Description(
-        source, "ghap", "GHAP daily PM2.5, 1 km", {"pm2p5": name}, ("pm2p5 (1 km)",), (day,), axes, {"pm2p5": unit}, notes
+        source,
+        "ghap",
+        "GHAP daily PM2.5, 1 km",
+        {"pm2p5": name},
+        ("pm2p5 (1 km)",),
+        (day,),
+        axes,
+        {"pm2p5": unit},
+        notes,
     )
 
 
@@ -161,7 +171,9 @@ def _scaled(raw: NDArray, variable: netCDF4.Variable, source: Source) -> NDArray
     if np.issubdtype(raw.dtype, np.integer):
         gaps.append(GAP)
         if scale is None:
-            raise CranpmError(f"{source}: PM2.5 is {raw.dtype} without 'scale_factor'; expected GHAP's 0.1: download it again")
+            raise CranpmError(
+                f"{source}: PM2.5 is {raw.dtype} without 'scale_factor'; expected GHAP's 0.1: download it again"
+            )
     values = raw.astype(np.float32) * np.float32(scale if scale is not None else 1.0)
     values += np.float32(attributes.get("add_offset", 0.0))
     missing = ~np.isfinite(values)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import netCDF4
+import numpy as np
 
 from cranpm.data.products.axes import Axes, read_axes
-from cranpm.data.products.description import Description, utc_days
+from cranpm.data.products.description import SIMULATED, Description, utc_days
 from cranpm.data.products.sources import Source, open_netcdf
+from cranpm.grid import COARSE_STEP
 from cranpm.variables import COMPOSITION, LEVELS, SURFACE, UPPER
 
 WEATHER_NAMES = {v.name: v.name for v in (*SURFACE, *UPPER)} | {
@@ -41,7 +43,7 @@ def describe(source: Source) -> Description:
     """
     with open_netcdf(source) as data:
         axes = read_axes(data, source)
-        gridded = {name: v for name, v in data.variables.items() if v.ndim >= 2 and name not in axes.dims}
+        gridded = {name: v for name, v in data.variables.items() if {"latitude", "longitude"} <= _axes_of(v, axes)}
         composition = {ours: name for name, ours in COMPOSITION_NAMES.items() if name in gridded}
         weather = {ours: name for name, ours in WEATHER_NAMES.items() if name in gridded}
         cams = bool(composition) or any(name in CAMS_ONLY for name in gridded)
@@ -67,11 +69,17 @@ _TITLES = {
 }
 
 
+def _axes_of(variable: netCDF4.Variable, axes: Axes) -> set[str]:
+    return {axes.dims.get(dim, dim) for dim in variable.dimensions}
+
+
 def _store_names(names: dict[str, str], axes: Axes) -> tuple[str, ...]:
     """Our store names that a file gives: u10, u_850, pm2p5."""
     upper = {v.name for v in UPPER}
     found = [name for name in names if name not in upper]
-    return tuple(found + [f"{name}_{level}" for name in names if name in upper for level in LEVELS if level in axes.levels])
+    return tuple(
+        found + [f"{name}_{level}" for name in names if name in upper for level in LEVELS if level in axes.levels]
+    )
 
 
 def _dialect(data: netCDF4.Dataset, axes: Axes) -> str:
@@ -84,14 +92,17 @@ def _dialect(data: netCDF4.Dataset, axes: Axes) -> str:
 
 def _notes(data: netCDF4.Dataset, axes: Axes, unused: list[str]) -> tuple[str, ...]:
     grid, notes = axes.grid, []
-    if abs(grid.north / grid.step - round(grid.north / grid.step)) > 1e-3:
-        notes.append(f"its points lie off the multiples of {grid.step:g} degrees: interpolated")
+    corner = np.array([grid.north, grid.west]) / COARSE_STEP
+    if abs(grid.step - COARSE_STEP) > 1e-6 or np.abs(corner - np.round(corner)).max() > 1e-3:
+        notes.append(f"its points are not the multiples of {COARSE_STEP} degrees: will be interpolated")
     if axes.flipped:
         notes.append("south first: turned")
     if "expver" in data.variables and data["expver"].dtype is str and "0005" in set(data["expver"][...].ravel()):
         notes.append("preliminary ERA5T (expver 5)")
     elif "version" in axes.dims.values():
         notes.append("final and preliminary ERA5 (expver 1 and 5) merged")
+    if SIMULATED in str(getattr(data, "history", "")):
+        notes.append("simulated, not data")
     if unused:
         notes.append(f"not used: {', '.join(unused)}")
     return tuple(notes)

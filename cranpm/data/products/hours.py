@@ -10,7 +10,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from cranpm.data.products.axes import Axes, Times
+from cranpm.data.products.axes import Times
 from cranpm.data.products.description import Description
 from cranpm.data.products.fields import Cut, Index, coincide, convert, cut, read, to_grid
 from cranpm.data.products.sources import Source, open_netcdf
@@ -23,7 +23,7 @@ FEWEST = 2  # instants that may stand for a day, if evenly spread
 
 @dataclass(frozen=True)
 class Want:
-    """A store name to gather (`u10`, `u_850`): its variable, its level in hPa, and the span [start, stop) of valid times."""
+    """A store name to gather (`u10`, `u_850`): its variable, its level in hPa, and valid times [start, stop)."""
 
     name: str
     variable: Variable
@@ -71,7 +71,7 @@ def gather(
     """
     pieces: dict[str, list[Hours]] = {}
     for file in files:
-        todo = [(want, index) for want in wants if (index := _index(file, want, issued)) is not None]
+        todo = [(want, found) for want in wants if (found := _index(file, want, issued)) is not None]
         if not todo or file.axes is None:
             continue
         part = cut(file.axes, grid, file.source)
@@ -113,9 +113,7 @@ def _clock(hours: Sequence[float] | NDArray) -> str:
     return ", ".join(f"{int(h):02d}:{round(h % 1 * 60):02d}" for h in hours) or "no instant"
 
 
-def _index(
-    file: Description, want: Want, issued: np.datetime64 | None
-) -> tuple[dict[str, Index], Times] | None:
+def _index(file: Description, want: Want, issued: np.datetime64 | None) -> tuple[dict[str, Index], Times] | None:
     """Where a file keeps the wanted instants of a variable, and their valid times; None if it has none."""
     axes = file.axes
     if axes is None or want.variable.name not in file.names:

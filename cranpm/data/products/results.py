@@ -33,7 +33,9 @@ def latest_issue(files: Sequence[Description], day: date, what: str) -> np.datet
     Raises:
         CranpmError: nothing was issued on that day.
     """
-    times = [time for file in files if file.axes is not None and file.axes.issued is not None for time in file.axes.issued]
+    times = [
+        time for file in files if file.axes is not None and file.axes.issued is not None for time in file.axes.issued
+    ]
     found = [time for time in times if time.astype("datetime64[D]") == np.datetime64(day)]
     if not found:
         days = sorted({str(time)[:10] for time in times})
@@ -61,7 +63,9 @@ def channel_array(
     """Channels stacked in order, with where they came from in the attributes."""
     coords = {"channel": list(names), "latitude": grid.lats, "longitude": grid.lons}
     data = np.stack([channels[name] for name in names]).astype(np.float32)
-    return xr.DataArray(data, coords, ("channel", "latitude", "longitude"), attrs=_attributes(hours) | {"day": str(day)})
+    return xr.DataArray(
+        data, coords, ("channel", "latitude", "longitude"), attrs=_attributes(hours) | {"day": str(day)}
+    )
 
 
 def lead_array(
@@ -115,7 +119,9 @@ def open_gridded(source: Source) -> xr.Dataset:
     if axes.levels:
         coords["level"] = list(axes.levels)
     used = {dim for dims, _, _ in variables.values() for dim in dims}
-    return xr.Dataset(variables, {k: v for k, v in coords.items() if k in used}, {"source": str(source), "title": file.title})
+    return xr.Dataset(
+        variables, {k: v for k, v in coords.items() if k in used}, {"source": str(source), "title": file.title}
+    )
 
 
 def _join(levels: Sequence[int]) -> str:

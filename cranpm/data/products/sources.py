@@ -112,9 +112,12 @@ def _opened(source: Source) -> Iterator[netCDF4.Dataset]:
             yield data
     elif read_head(source, 3) == b"CDF":
         # On a plain path the library fills what a truncated classic file lacks with zeros; from memory it refuses.
-        with source.path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            with netCDF4.Dataset("classic", memory=mapped) as data:
-                yield data
+        with (
+            source.path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            netCDF4.Dataset("classic", memory=mapped) as data,
+        ):
+            yield data
     else:
         with netCDF4.Dataset(source.path) as data:
             yield data

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cranpm.data.products.description import Description
+from cranpm.data.products.description import SIMULATED, Description
 from cranpm.data.products.sources import Source, local_path
 from cranpm.errors import CranpmError, require
 from cranpm.grid import Grid, bilinear, wrap_longitude
@@ -29,7 +29,9 @@ def identify(path: Path | Source) -> Description | None:
             return None
         west, south, east, north = _extent(raster, source)
         step = abs(raster.transform.a)
-    notes = (f"{south:.4g}..{north:.4g}N {west:.4g}..{east:.4g}E, step {step * 3600:.3g} arc seconds",)
+        simulated = SIMULATED in raster.tags().get("history", "")
+    notes: tuple[str, ...] = (f"{south:.4g}..{north:.4g}N {west:.4g}..{east:.4g}E, step {step * 3600:.3g} arc seconds",)
+    notes += ("simulated, not data",) if simulated else ()
     return Description(source, "terrain", "elevation raster", {"elevation": "1"}, ("elevation",), (), None, {}, notes)
 
 
@@ -87,24 +89,30 @@ def _extent(raster: Any, source: Source) -> tuple[float, float, float, float]:
     if raster.crs is not None and not raster.crs.is_geographic:
         raise CranpmError(f"{source}: projected ({raster.crs}); expected degrees: gdalwarp -t_srs EPSG:4326 IN OUT")
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
-        raise CranpmError(f"{source}: rotated or south-first raster; expected north up: gdalwarp -t_srs EPSG:4326 IN OUT")
+        raise CranpmError(
+            f"{source}: rotated or south-first raster; expected north up: gdalwarp -t_srs EPSG:4326 IN OUT"
+        )
     west, north = transform * (0.5, 0.5)
     east, south = transform * (raster.width - 0.5, raster.height - 0.5)
     if not (-90.01 <= south <= north <= 90.01 and -361 <= west <= east <= 361):
-        raise CranpmError(f"{source}: runs to {north:g}N {east:g}E, so it is not in degrees; gdalwarp -t_srs EPSG:4326 IN OUT")
+        raise CranpmError(
+            f"{source}: runs to {north:g}N {east:g}E, so it is not in degrees; gdalwarp -t_srs EPSG:4326 IN OUT"
+        )
     return west, south, east, north
 
 
 def _add(raster: Any, source: Source, grid: Grid, total: NDArray, count: NDArray) -> None:
     """Add one raster to the sums of the cells."""
-    west, south, east, north = _extent(raster, source)
+    west, _, _, north = _extent(raster, source)
     step_x, step_y = raster.transform.a, -raster.transform.e
     lons = west + step_x * np.arange(raster.width)
     lats = north - step_y * np.arange(raster.height)
     centre = (grid.west + grid.east) / 2
     lons = lons + np.round((centre - lons.mean()) / 360) * 360
     if max(step_x, step_y) > grid.step * 1.0001:
-        return _add_bilinear(raster, source, grid, Grid(float(lats[0]), float(lons[0]), step_x, lats.size, lons.size), total, count)
+        return _add_bilinear(
+            raster, source, grid, Grid(float(lats[0]), float(lons[0]), step_x, lats.size, lons.size), total, count
+        )
     rows = np.floor(grid.rows(lats) + 0.5 + 1e-6).astype(int)
     columns = np.floor((lons - grid.west) / grid.step + 0.5 + 1e-6).astype(int)
     inside_rows = np.flatnonzero((rows >= 0) & (rows < grid.height))
@@ -164,7 +172,9 @@ def _fill(values: NDArray[np.float32], holes: NDArray[np.bool_]) -> NDArray[np.f
     while todo.any():
         padded = np.pad(values, 1, constant_values=np.nan)
         height, width = values.shape
-        around = np.stack([padded[1 + i : 1 + i + height, 1 + j : 1 + j + width] for i in (-1, 0, 1) for j in (-1, 0, 1)])
+        around = np.stack(
+            [padded[1 + i : 1 + i + height, 1 + j : 1 + j + width] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        )
         known = np.isfinite(around).sum(axis=0)
         mean = np.nansum(around, axis=0) / np.maximum(known, 1)
         ready = todo & (known > 0)
