@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from cranpm.data.layout import (
     DayRecord,
     Fixed,
     Header,
+    StationTable,
     grid_from,
     simulated_identity,
 )
-from cranpm.data.products import cams, era5, ghap, terrain
+from cranpm.data.products import cams, era5, ghap, stations, terrain
 from cranpm.data.products.description import Description
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
@@ -140,9 +142,10 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
     """Write days one after the other; a day that fails is passed over and told at the end."""
     failed: dict[date, CranpmError] = {}
     done: set[date] = set()
+    at_stations = _station_days(writer, days, catalogue.files)
     for number, day in enumerate(days, start=1):
         try:
-            writer.write_day(day_record(catalogue.files, day, writer.header))
+            writer.write_day(replace(day_record(catalogue.files, day, writer.header), stations=at_stations[number - 1]))
             done.add(day)
         except CranpmError as error:
             failed[day] = error
@@ -154,6 +157,17 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
         first, *others = failed
         also = f" (nor could {format_days(others)} be prepared)" if others else ""
         raise CranpmError(f"{first} not prepared: {failed[first]}{also}") from failed[first]
+
+
+def _station_days(writer: Writer, days: Sequence[date], files: Sequence[Description]) -> NDArray[np.float32]:
+    """Daily means at the store's stations, after adding those that the files bring; shape (days, stations)."""
+    found = stations.daily(files, days, writer.header.fine.edges)
+    texts = {name: tuple(str(value) for value in found[name].values) for name in ("id", "name", "kind")}
+    places = {name: tuple(map(float, found[name].values)) for name in ("latitude", "longitude", "elevation")}
+    columns = writer.add_stations(StationTable(**texts, **places))
+    values = np.full((len(days), max(columns, default=-1) + 1), np.nan, dtype=np.float32)
+    values[:, columns] = found["pm2p5"].values
+    return values
 
 
 def _refuse_missing(catalogue: Catalogue, region: Region, missing: Sequence[date], *, asked: Sequence[date]) -> None:
@@ -180,7 +194,7 @@ def _hashes(catalogue: Catalogue, days: set[date]) -> dict[str, dict[str, str]]:
     """Hashes of the files behind some days, by product and path inside the folder."""
     found: dict[str, dict[str, str]] = {}
     for file in catalogue.files:
-        if days.intersection(file.days) or (days and file.product == "terrain"):
+        if days.intersection(file.days) or (days and file.product in ("terrain", "stations")):
             path = file.source.path
             name = path.relative_to(catalogue.folder).as_posix() if path != catalogue.folder else path.name
             known = found.setdefault(file.product, {})

@@ -171,7 +171,7 @@ class Store:
 
     def station_pm(self, day: date) -> NDArray[np.float32]:
         """Daily means at the stations in ug m-3, NaN where missing, shape (n,)."""
-        return np.asarray(self._array("stations", "pm2p5")[self._index(day)], dtype=np.float32)
+        return np.asarray(self._stations[self._index(day)], dtype=np.float32)
 
     @cached_property
     def coarse_elevation(self) -> NDArray[np.float32]:
@@ -204,6 +204,10 @@ class Store:
     @cached_property
     def _pm(self) -> zarr.Array:
         return self._array("fine", "pm2p5")
+
+    @cached_property
+    def _stations(self) -> zarr.Array:
+        return self._array("stations", "pm2p5")
 
     def _group(self, name: str) -> zarr.Group:
         return zarr.open_group(self.path, mode="r", path=name, use_consolidated=False)

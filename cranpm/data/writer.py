@@ -27,6 +27,7 @@ from cranpm.data.layout import (
     DayRecord,
     Fixed,
     Header,
+    StationTable,
     check_coarse,
     day_number,
 )
@@ -40,6 +41,7 @@ _CHUNK = 256  # pixels along a fine chunk where the map has several
 _WHOLE = 512  # maps up to this size are one chunk: a tile is then one read
 _SHARD = 8  # chunks along a shard, at most
 _TIME_CHUNK = 4096
+_STATION_CHUNK = 1024
 
 
 @contextmanager
@@ -108,9 +110,31 @@ class Writer:
             self._array("forecast/data")[index, k] = issued
         self._array("fine/pm2p5")[index] = encode_pm(record.pm)
         if record.stations is not None and len(record.stations):
-            self._array("stations/pm2p5")[index] = record.stations
+            self._array("stations/pm2p5")[index, : len(record.stations)] = record.stations
         self._array("coarse/ready")[index] = 1
         self.ready.add(record.day)
+
+    def add_stations(self, table: StationTable) -> NDArray[np.intp]:
+        """Add the stations that the store does not know yet, behind those it does.
+
+        Returns:
+            The place of each station of the table in the store's, shape (n,).
+        """
+        known = Store.open(self.path).stations()
+        place = {name: i for i, name in enumerate(known.id)}
+        new = [i for i, name in enumerate(table.id) if name not in place]
+        place |= {table.id[i]: len(known) + k for k, i in enumerate(new)}
+        if new:
+            days = self._array("stations/pm2p5").shape[0]
+            self._array("stations/pm2p5").resize((days, len(place)))
+            group = zarr.open_group(self.path, mode="r+", path="stations", use_consolidated=False)
+            for name in ("name", "kind", "latitude", "longitude", "elevation", "id"):  # the identifiers last
+                column = getattr(table, name)
+                values = np.array([*getattr(known, name), *(column[i] for i in new)])
+                array: zarr.Array = group[name]  # type: ignore[assignment]
+                array.resize((len(place),))
+                array[:] = values.astype(object) if values.dtype.kind == "U" else values
+        return np.array([place[name] for name in table.id], dtype=np.intp)
 
     def describe(self, files: Mapping[str, Mapping[str, str]]) -> None:
         """Record source files, by product and file name, as their hashes; unchanged: nothing is written."""
@@ -241,7 +265,8 @@ def _create_stations(group: zarr.Group, fixed: Fixed, first: date, length: int) 
     units = {"latitude": "degrees_north", "longitude": "degrees_east", "elevation": "m"}
     for name, unit in units.items():
         values = np.asarray(getattr(table, name), dtype=np.float64)
-        _fixed(group, name, values, ("station",), {"units": unit, "long_name": f"station {name}"})
+        text = {"units": unit, "long_name": f"station {name}"}
+        _fixed(group, name, values, ("station",), text, chunk=_STATION_CHUNK)
     attributes = {"units": pm.unit, "standard_name": pm.standard_name, "coordinates": "id latitude longitude"}
     dims = ("time", "station")
     _daily(group, "pm2p5", length, (len(table),), dims, dtype="float32", fill=np.nan, attributes=attributes)
@@ -262,7 +287,9 @@ def _daily(
     """An array over time whose chunks hold one day each (one day and lead with `split`)."""
     part = (1, *shape[1:]) if split else shape
     shards = None
-    if len(shape) == 2 and max(shape) > _WHOLE:
+    if len(shape) == 1:
+        part = (_STATION_CHUNK,)
+    elif len(shape) == 2 and max(shape) > _WHOLE:
         part = (_CHUNK, _CHUNK)
         shards = (1, *(_CHUNK * min(_SHARD, -(-side // _CHUNK)) for side in shape))
     group.create_array(
@@ -300,7 +327,7 @@ def _channels(group: zarr.Group) -> None:
 
 def _strings(group: zarr.Group, name: str, values: tuple[str, ...], dim: str, attributes: dict[str, object]) -> None:
     array = group.create_array(
-        name, shape=(len(values),), dtype="str", chunks=(max(len(values), 1),), compressors=None,
+        name, shape=(len(values),), dtype="str", chunks=(_STATION_CHUNK,), compressors=None,
         dimension_names=(dim,), attributes=attributes,
     )  # fmt: skip
     if values:
@@ -308,10 +335,11 @@ def _strings(group: zarr.Group, name: str, values: tuple[str, ...], dim: str, at
 
 
 def _fixed(
-    group: zarr.Group, name: str, values: NDArray, dims: tuple[str, ...], attributes: Mapping[str, object]
-) -> None:
-    """A small array that is written once, in chunks of at most 2048 along a side."""
-    chunks = tuple(min(max(side, 1), 2048) for side in values.shape)
+    group: zarr.Group, name: str, values: NDArray, dims: tuple[str, ...], attributes: Mapping[str, object], *,
+    chunk: int | None = None,
+) -> None:  # fmt: skip
+    """A small array, in chunks of at most 2048 along a side unless told otherwise."""
+    chunks = tuple(chunk or min(max(side, 1), 2048) for side in values.shape)
     array = group.create_array(
         name, shape=values.shape, dtype=values.dtype, chunks=chunks, dimension_names=dims,
         compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), attributes=dict(attributes),

@@ -76,12 +76,15 @@ def test_store_from_files_equals_the_store_straight_from_the_world(store: Store,
     np.testing.assert_array_equal(store.pm_days(DAYS), direct.pm_days(DAYS))
     np.testing.assert_array_equal(store.land, direct.land)
     np.testing.assert_allclose(store.elevation, direct.elevation, atol=0.51)  # whole metres in the GeoTIFF
+    assert set(store.stations().id) == set(direct.stations().id) != set()
+    order = [direct.stations().id.index(name) for name in store.stations().id]
+    np.testing.assert_allclose(store.station_pm(DAYS[2]), direct.station_pm(DAYS[2])[order], atol=0.06)
     by_file, straight = store.coarse_days(DAYS), direct.coarse_days(DAYS)
     spread = straight.std(axis=(0, 2, 3), keepdims=True)
-    assert (np.abs(by_file - straight) / spread).max() < 0.02
+    assert (np.abs(by_file - straight) / spread).max() < 0.05  # the formats round
     for lead in (1, 2, 3):
         issued, expected = store.forecast(DAYS[1], lead), direct.forecast(DAYS[1], lead)
-        assert (np.abs(issued - expected) / spread[0]).max() < 0.02
+        assert (np.abs(issued - expected) / spread[0]).max() < 0.05
 
 
 def test_store_says_that_it_is_simulated_and_where_it_is_from(store: Store, files: Path) -> None:

@@ -22,7 +22,7 @@ import xarray as xr
 import zarr
 
 from cranpm.data.days import parse_days
-from cranpm.data.layout import STORE_CHANNELS
+from cranpm.data.layout import STORE_CHANNELS, StationTable
 from cranpm.data.store import Store
 from cranpm.data.writer import encode_pm, open_writer
 from cranpm.errors import CranpmError
@@ -239,8 +239,6 @@ def test_threads_forks_and_pickles_read_the_same(write: Write) -> None:
 
 
 def test_store_without_stations_is_a_store(tmp_path: Path) -> None:
-    from cranpm.data.layout import StationTable
-
     with open_writer(
         tmp_path / "s.zarr", HEADER, lambda: replace(fixed(), stations=StationTable()), FIRST, FIRST
     ) as writer:
@@ -288,3 +286,18 @@ def test_run_killed_in_the_middle_of_a_day_leaves_a_valid_store(write: Write, tm
     whole = Store.open(write("2022-01-01..2022-01-05"))
     np.testing.assert_array_equal(Store.open(path).coarse_days(days), whole.coarse_days(days))
     np.testing.assert_array_equal(Store.open(path).pm_days(days), whole.pm_days(days))
+
+
+def test_stations_that_appear_later_are_added_behind_the_known_ones(write: Write) -> None:
+    path, day = write("2022-01-01"), date(2022, 1, 2)
+    table = StationTable(("C3", "A1"), ("Gamma", "Alpha"), ("rural",) * 2, (49.5, 49.7), (5.6, 5.4), (1.0, 10.0))
+    with open_writer(path, HEADER, fixed, day, day) as writer:
+        places = writer.add_stations(table)
+        values = np.full(3, np.nan, np.float32)
+        values[places] = [33, 11]
+        writer.write_day(replace(record(day), stations=values))
+    store = Store.open(path)
+    assert store.stations().id == ("A1", "B2", "C3") and store.stations().elevation == (10.0, 200.0, 1.0)
+    np.testing.assert_array_equal(store.station_pm(day), [11, np.nan, 33])
+    np.testing.assert_array_equal(store.station_pm(FIRST), [*record(FIRST).stations, np.nan])
+    assert xr.open_zarr(path, group="stations", consolidated=False).name.values.tolist() == ["Alpha", "Beta", "Gamma"]
