@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Colormap, FuncNorm, Normalize
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 INK, MUTED, SEA, NO_DATA = "#1d2733", "#5b6775", "#e4ebf0", "#b9c0c7"
 STYLE = {
@@ -54,6 +55,10 @@ class Bands:
     edges: tuple[float, ...]
     labels: tuple[str, ...]
     hourly: bool = False
+
+    def label(self, value: float) -> str:
+        """Name of the class that begins at or holds a value."""
+        return self.labels[int(np.searchsorted(self.edges, value, side="right"))]
 
     @property
     def caption(self) -> str:
@@ -96,25 +101,26 @@ def shrink(grid: Grid, values: NDArray, side: int = _SIDE) -> NDArray:
     return small.values
 
 
-def band_scale(bands: Bands, highest: float) -> tuple[Colormap, FuncNorm, list[float]]:
-    """A colour scale in which each band of the index takes an equal share, dark is high.
+def band_scale(bands: Bands, lowest: float, highest: float) -> tuple[Colormap, FuncNorm, list[float]]:
+    """A colour scale whose ticks are the bands of the index; dark is high, and no band is squeezed to a sliver.
 
     Args:
         bands: the index.
-        highest: largest value to show; bands wholly above it are left out.
+        lowest, highest: values to show; bands wholly outside are left out.
 
     Returns:
-        Colour map (one lightness ramp: readable without colour), norm, and the band edges that are shown.
+        Colour map (one lightness ramp: readable without colour), norm, and the edges that are shown.
     """
     from matplotlib import colormaps
     from matplotlib.colors import FuncNorm, LinearSegmentedColormap
 
-    shown = [edge for edge in bands.edges if edge < highest]
-    shown.append(bands.edges[len(shown)] if len(shown) < len(bands.edges) else max(highest, bands.edges[-1] * 1.2))
-    edges = np.array([0.0, *shown])
-    places = np.linspace(0, 1, len(edges))
+    below = [edge for edge in bands.edges if edge <= lowest]
+    inside = [edge for edge in bands.edges if lowest < edge < highest]
+    top = _round_up(highest)
+    edges = np.array([below[-1] if below else 0.0, *[edge for edge in inside if edge < 0.97 * top], top])
+    places = 0.5 * np.linspace(0, 1, len(edges)) + 0.5 * (edges - edges[0]) / (edges[-1] - edges[0])
     ramp = colormaps["magma_r"](np.linspace(0.02, 0.94, 256))
-    norm = FuncNorm((lambda x: np.interp(x, edges, places), lambda y: np.interp(y, places, edges)), 0, edges[-1])
+    norm = FuncNorm((lambda x: np.interp(x, edges, places), lambda y: np.interp(y, places, edges)), edges[0], edges[-1])
     return LinearSegmentedColormap.from_list("bands", ramp), norm, edges.tolist()
 
 
@@ -153,7 +159,9 @@ def draw_map(
     return image
 
 
-def band_bar(figure: Figure, image: ScalarMappable, axes: Sequence[Axes], bands: Bands, edges: list[float]) -> None:
+def band_bar(
+    figure: Figure | SubFigure, image: ScalarMappable, axes: Sequence[Axes], bands: Bands, edges: list[float]
+) -> None:
     """A colour bar with the band edges as ticks and the classes' names between them."""
     bar = figure.colorbar(image, ax=list(axes), orientation="horizontal", fraction=0.05, pad=0.06, aspect=46)
     bar.set_ticks(edges, labels=[f"{edge:g}" for edge in edges])
@@ -161,9 +169,11 @@ def band_bar(figure: Figure, image: ScalarMappable, axes: Sequence[Axes], bands:
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)
     bar.set_label(bands.caption, fontsize=8)
-    for k, label in enumerate(bands.labels[: len(edges) - 1]):
-        place = (k + 0.5) / (len(edges) - 1), 1.25
-        bar.ax.text(*place, label, transform=bar.ax.transAxes, ha="center", fontsize=7, color=MUTED)
+    ends = image.norm(np.array(edges))
+    for low, left, right in zip(edges, ends, ends[1:], strict=False):
+        text = textwrap.fill(bands.label(low), 14) if right - left > 0.09 else ""
+        place = (left + right) / 2, 1.25
+        bar.ax.text(*place, text, transform=bar.ax.transAxes, ha="center", va="bottom", fontsize=7, color=MUTED)
 
 
 def draw_forecast(
@@ -182,8 +192,9 @@ def draw_forecast(
     import matplotlib
     from matplotlib.figure import Figure
 
-    highest = max([np.nanpercentile(values, 99.8) for _, values in maps if np.isfinite(values).any()], default=1.0)
-    colours, norm, edges = band_scale(bands, float(highest))
+    shown = np.concatenate([values[np.isfinite(values)] for _, values in maps])
+    lowest, highest = np.percentile(shown, [0.2, 99.8]) if shown.size else (0.0, 1.0)
+    colours, norm, edges = band_scale(bands, float(lowest), float(highest))
     tall = grid.height / grid.width / np.cos(np.radians((grid.north + grid.south) / 2))
     width = 3.9 * len(maps) + 0.5
     with matplotlib.rc_context(STYLE):
@@ -198,6 +209,14 @@ def draw_forecast(
         part = path.with_name(f".{path.name}.part")
         figure.savefig(part, format="png")
     part.replace(path)
+
+
+def _round_up(value: float) -> float:
+    """The next value with two digits that mean something."""
+    if not value > 0:
+        return 1.0
+    unit = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return float(np.ceil(value / unit) * unit)
 
 
 def _degrees(value: float, letters: str) -> str:

@@ -1,0 +1,119 @@
+"""`cranpm forecast`: the maps of the days after a date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cranpm.options import leaf, parse_leads
+
+if TYPE_CHECKING:
+    from cranpm.forecast.engine import Engine
+    from cranpm.forecast.output import Written
+    from cranpm.region import Region
+
+Form = Literal["netcdf", "zarr"]
+
+
+def run_forecast(
+    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
+    date: Annotated[str, typer.Option(help="Day t, the last day that is known: YYYY-MM-DD, UTC.")],
+    leads: Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")] = ["1", "2", "3"],  # noqa: B006
+    model: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
+    data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("forecasts"),
+    format: Annotated[Form, typer.Option(help="netcdf or zarr.")] = "netcdf",
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Forecast the 1 km PM2.5 maps of the days after a date.
+
+    Writes one CF file per issue day with all its leads, and a picture of the maps.
+    """
+    from cranpm.data.days import parse_days
+    from cranpm.data.progress import progress_bar
+    from cranpm.errors import CranpmError
+    from cranpm.forecast.load import load_engine
+    from cranpm.region import load_region
+
+    pack, days, ahead = load_region(region), parse_days(date), parse_leads(leads)
+    if len(days) != 1:
+        raise CranpmError(f"--date {date}: one day is expected, such as 2022-03-17")
+    engine = load_engine(model, random_weights, device)
+    with progress_bar() as progress:
+        from cranpm.forecast.source import open_store
+
+        store = open_store(pack, data, days, (), progress)
+        written, picture = write_day(pack, engine, store, days[0], ahead, out, format, progress)
+    _report(written, picture, store.simulated, engine)
+
+
+forecast = leaf(run_forecast)
+
+
+def write_day(pack, engine, store, day, leads, out, form, progress):  # type: ignore[no-untyped-def]
+    """Forecast one issue day into a file and a picture; see `run_forecast`."""
+    import datetime as dt
+
+    from cranpm.forecast.maps import Thumbnail
+    from cranpm.forecast.output import provenance, write_forecast
+    from cranpm.forecast.run import forecast as run
+    from cranpm.forecast.run import tile_plan
+
+    _, tiles = tile_plan(engine.spec, store)
+    done, total = [0], len(tiles) * len(leads)
+
+    def count(finished: int) -> None:
+        done[0] += finished
+        progress("forecasting tiles", done[0], total)
+
+    small = {lead: Thumbnail(store.fine) for lead in leads}
+    now = dt.datetime.now(dt.timezone.utc)
+    attributes = provenance(
+        engine.spec, store, title=pack.title, licence=pack.licence, attribution=_attribution(pack), created=now
+    )
+    path = out / f"cranpm_{pack.name}_{day:%Y%m%d}{'.nc' if form == 'netcdf' else '.zarr'}"
+    strips = run(engine, store, day, leads, progress=count)
+    written = write_forecast(
+        path, store, leads, strips, attributes, on_strip=lambda lead, strip: small[lead].add(strip)
+    )
+    return written, _draw(path.with_suffix(".png"), pack, engine, store, day, small)
+
+
+def _draw(path, pack, engine, store, day, small):  # type: ignore[no-untyped-def]
+    import datetime as dt
+
+    from cranpm.forecast.maps import Bands, draw_forecast
+
+    index = pack.index
+    spec = engine.spec
+    marks = [word for word, is_so in (("SIMULATED", store.simulated), ("UNTRAINED", spec.random_weights)) if is_so]
+    maps = [(f"T+{lead}: {day + dt.timedelta(days=lead)}", part.values) for lead, part in small.items()]
+    where = "simulated inputs, not measurements" if store.simulated else f"store of {store.region}"
+    draw_forecast(
+        path,
+        store.fine,
+        store.land,
+        maps,
+        Bands(index.name, index.bands, index.labels, index.hourly),
+        title=" · ".join([*marks, f"PM2.5, daily mean, {pack.title}: forecast from {day}"]),
+        note=f"Model {spec.name} ({spec.hash[:12] or 'random weights'}) · {where} · coast from the store's land mask",
+    )
+    return path
+
+
+def _attribution(pack: Region) -> str:
+    return "; ".join(dict.fromkeys(source.attribution for source in pack.sources.values()))
+
+
+def _report(written: Written, picture: Path, simulated: bool, engine: Engine) -> None:
+    for line in (f"Forecast  {written.path}", f"Picture   {picture}"):
+        print(line)
+    clipped = ", ".join(f"T+{lead}: {count}" for lead, count in written.clipped.items())
+    print(f"Land pixels raised to 0: {clipped}; today's gaps filled: {written.filled}")
+    if simulated:
+        print("SIMULATED: made from the sample world, not from measurements.")
+    if engine.spec.random_weights:
+        print("UNTRAINED: random weights, not a forecast.")

@@ -1,0 +1,91 @@
+"""`cranpm region eval` and `cranpm region fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cranpm.options import leaf, parse_leads
+
+
+def run_fit(
+    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
+    years: Annotated[str, typer.Option(help="Years such as 2017,2018; without, the pack's training years.")] = "",
+    data: Annotated[Path | None, typer.Option(help="A prepared store; without it the sample world.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file; without it <name>.baselines.nc beside the pack.")] = None,
+) -> None:
+    """Fit a pack's baselines (climatology, damping, CAMS correction) on years before those it is scored on."""
+    from cranpm.data.progress import progress_bar
+    from cranpm.data.store import Store
+    from cranpm.errors import CranpmError
+    from cranpm.region import load_region
+    from cranpm.verify.baselines import write_fitted
+    from cranpm.verify.fitting import baselines_path, check_years, fit_sample, fit_store
+
+    pack = load_region(region)
+    try:
+        wanted = tuple(int(year) for year in years.split(",")) if years else pack.split.train
+    except ValueError as error:
+        raise CranpmError(f"--years {years}: years with commas are expected, such as 2017,2018") from error
+    check_years(pack, wanted)
+    path = out or baselines_path(pack)
+    with progress_bar() as progress:
+        fitted = fit_sample(pack, wanted, progress) if data is None else fit_store(Store.open(data), wanted, progress)
+    write_fitted(path, fitted)
+    print(f"Baselines {path} ({path.stat().st_size / 1e6:.2f} MB, {fitted.about['fitted_days']} days)")
+
+
+fit = leaf(run_fit)
+
+
+def run_evaluate(
+    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
+    model: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
+    data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
+    days: Annotated[
+        list[str] | None, typer.Option(help="Issue days: dates, A..B, months; without, the pack's days.")
+    ] = None,
+    leads: Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")] = ["1", "2", "3"],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; without, reports/<region>.")] = None,
+    baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """How good a model is in a region: report.html, report.json and figures, beside what it must beat."""
+    from cranpm.data.progress import progress_bar
+    from cranpm.data.store import Store
+    from cranpm.errors import require
+    from cranpm.forecast.load import load_engine
+    from cranpm.forecast.source import issue_days, open_store
+    from cranpm.region import load_region
+    from cranpm.verify.evaluate import evaluate as score
+    from cranpm.verify.fitting import find_fitted
+    from cranpm.verify.report import band_edges, write_report
+
+    for module in ("scores.continuous", "skimage.metrics"):
+        require(module, extra="verify")
+    pack, ahead = load_region(region), parse_leads(leads)
+    engine = load_engine(model, random_weights, device)
+    wanted = issue_days(pack, None if data is None else Store.open(data).days, days or [])
+    with progress_bar() as progress:
+        store = open_store(pack, data, wanted, ahead, progress)
+        fitted, note = find_fitted(pack, store, baselines)
+        found = score(
+            engine,
+            store,
+            wanted,
+            ahead,
+            fitted=fitted,
+            edges=band_edges(pack),
+            notes=[note] if note else [],
+            progress=progress,
+        )
+        report = write_report(out or Path("reports") / pack.name, pack, engine, store, found, fitted, progress)
+    for sentence in report.verdict:
+        print(sentence)
+    print(f"Report    {report.path}")
+
+
+evaluate = leaf(run_evaluate)

@@ -1,0 +1,112 @@
+"""Where a pack's fitted baselines lie, and making them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cranpm.data.days import day_range
+from cranpm.data.progress import Progress
+from cranpm.data.store import Store
+from cranpm.errors import CranpmError
+from cranpm.region import Region
+from cranpm.verify.baselines import Fitted, read_fitted
+from cranpm.verify.fit import PastDay, fit, past_of_store
+
+SHIPPED_LIMIT = 1_000_000  # bytes: what may travel with the package
+
+
+def baselines_path(region: Region) -> Path:
+    """Where a pack's fitted baselines lie: beside the pack."""
+    if region.path is None:
+        raise CranpmError(f"pack '{region.name}' has no file: say where its baselines go with --out")
+    return region.path.parent / f"{region.name}.baselines.nc"
+
+
+def find_fitted(region: Region, store: Store, chosen: Path | None = None) -> tuple[Fitted | None, str]:
+    """The fitted baselines that serve a store, or None and the reason in words.
+
+    Args:
+        region: the pack.
+        store: the store that is scored.
+        chosen: a file asked for by name; it must serve.
+
+    Raises:
+        CranpmError: the file asked for does not serve, or a file is damaged.
+    """
+    line = f"cranpm region fit {region.name} --data STORE --out FILE, then --baselines FILE"
+    path = chosen or baselines_path(region)
+    if chosen is None and not path.is_file():
+        return None, f"no baselines were fitted for this pack, so three rows are absent; make them: {line}"
+    fitted = read_fitted(path)
+    problem = fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real") or _stale(
+        fitted, store
+    )
+    if problem and chosen is not None:
+        raise CranpmError(f"{path}: {problem}; fit baselines for this store: {line}")
+    if problem:
+        return None, f"the pack's baselines were {problem}, so three rows are absent; make them: {line}"
+    return fitted, ""
+
+
+def fit_sample(region: Region, years: Sequence[int], progress: Progress) -> Fitted:
+    """Fit on the sample world, realisation 0, one day in memory at a time."""
+    from cranpm.sample.world import World
+
+    world = World(region, realisation=0)
+    days = _days_of(years)
+
+    def past() -> Iterator[PastDay]:
+        for done, simulated in enumerate(world.days(days), start=1):
+            cams = simulated.forecast_composition["pm2p5"].mean(axis=1, dtype=np.float64).astype(np.float32)
+            yield PastDay(simulated.day, simulated.ghap, cams)
+            progress(f"simulating and fitting {region.name}", done, len(days))
+
+    about = {"region": region.name, "world": "sample", "years": list(years), "simulated": world.identity()}
+    return fit(past(), world.fine, world.coarse, world.land, about)
+
+
+def fit_store(store: Store, years: Sequence[int], progress: Progress) -> Fitted:
+    """Fit on the days of a store that lie in some years."""
+    days = [day for day in store.days if day.year in years]
+
+    def past() -> Iterator[PastDay]:
+        for done, day in enumerate(past_of_store(store, days), start=1):
+            yield day
+            progress("fitting on days of the store", done, len(days))
+
+    about = {"region": store.region, "world": "sample" if store.simulated else "real", "years": list(years)}
+    about["simulated"] = store.attrs.get("simulated")
+    return fit(past(), store.fine, store.coarse, store.land, about)
+
+
+def check_years(region: Region, years: Sequence[int]) -> None:
+    """Refuse to fit on the years that are scored.
+
+    Raises:
+        CranpmError: a year is one of the pack's validation or test years.
+    """
+    taken = sorted(set(years) & {*region.split.validate, *region.split.test})
+    if taken:
+        raise CranpmError(
+            f"--years {', '.join(map(str, taken))}: kept for choosing and scoring in pack '{region.name}'; "
+            f"its training years are {', '.join(map(str, region.split.train))}"
+        )
+
+
+def _stale(fitted: Fitted, store: Store) -> str:
+    """Whether a sample store is of another version of the sample world than the fit."""
+    made, held = fitted.about.get("simulated"), store.attrs.get("simulated")
+    if not (isinstance(made, dict) and isinstance(held, dict)):
+        return ""
+    versions = made.get("world_version"), held.get("world_version")
+    return (
+        "" if versions[0] == versions[1] else f"fitted on version {versions[0]} of the sample world, not {versions[1]}"
+    )
+
+
+def _days_of(years: Sequence[int]) -> list[dt.date]:
+    return [day for year in sorted(years) for day in day_range(dt.date(year, 1, 1), dt.date(year, 12, 31))]
