@@ -16,7 +16,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +23,7 @@ from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError, require
 from cranpm.grid import Grid
 from cranpm.sample.daily import CAMS_FORECAST_STEP, CAMS_STEP, FORECAST_STEP, HOURS, LEVEL_STEP, SURFACE_STEP, every
-from cranpm.sample.netcdf import CAMS, ERA5, HISTORY, Quantity, legacy_analysis, new_analysis, new_forecast
+from cranpm.sample.netcdf import CAMS, ERA5, HISTORY, Quantity, legacy_analysis, new_analysis, new_file, new_forecast
 from cranpm.sample.station_files import write_station_day, write_station_table
 from cranpm.variables import FINE_MISSING, FINE_SCALE, LEVELS
 
@@ -181,18 +180,17 @@ def _gases(composition: Mapping[str, NDArray], temperature: NDArray) -> dict[Qua
 
 def _ghap(grid: Grid, values: NDArray[np.float32]) -> bytes:
     """The daily 1 km file: uint16 counts of 0.1 ug m-3, 65535 where missing."""
-    data = netCDF4.Dataset("ghap", "w", memory=1 << 16)
-    for name, axis, unit in (("lat", grid.lats, "degrees_north"), ("lon", grid.lons, "degrees_east")):
-        data.createDimension(name, axis.size)
-        data.createVariable(name, "f8", (name,)).units = unit
-        data[name][:] = axis
-    variable = data.createVariable("PM2.5", "u2", ("lat", "lon"), zlib=True, complevel=1, fill_value=FINE_MISSING)
-    variable.setncatts({"units": "µg/m3", "long_name": "PM2.5", "scale_factor": FINE_SCALE, "add_offset": 0.0})
-    variable.set_auto_maskandscale(False)
-    counts = np.rint(np.nan_to_num(values, nan=0.0) / np.float32(FINE_SCALE))
-    variable[:] = np.where(np.isnan(values), FINE_MISSING, np.clip(counts, 0, FINE_MISSING - 1)).astype(np.uint16)
-    data.history = HISTORY
-    return bytes(data.close())
+    with new_file() as (data, content):
+        for name, axis, unit in (("lat", grid.lats, "degrees_north"), ("lon", grid.lons, "degrees_east")):
+            data.createDimension(name, axis.size)
+            data.createVariable(name, "f8", (name,)).units = unit
+            data[name][:] = axis
+        variable = data.createVariable("PM2.5", "u2", ("lat", "lon"), zlib=True, complevel=1, fill_value=FINE_MISSING)
+        variable.setncatts({"units": "µg/m3", "long_name": "PM2.5", "scale_factor": FINE_SCALE, "add_offset": 0.0})
+        variable.set_auto_maskandscale(False)
+        counts = np.rint(np.nan_to_num(values, nan=0.0) / np.float32(FINE_SCALE))
+        variable[:] = np.where(np.isnan(values), FINE_MISSING, np.clip(counts, 0, FINE_MISSING - 1)).astype(np.uint16)
+    return content[0]
 
 
 def _write_terrain(world: World, folder: Path) -> None:

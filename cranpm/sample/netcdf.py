@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from typing import Literal
 
 import netCDF4
 import numpy as np
@@ -62,17 +66,17 @@ def new_analysis(
     Args:
         fields: values by quantity, shape (time, [level,] height, width); levels in the order given.
     """
-    data = netCDF4.Dataset("analysis", "w", memory=1 << 16)
-    dims = _level_dim(data, levels)
-    data.createDimension("valid_time", len(times))
-    valid = data.createVariable("valid_time", "i8", ("valid_time",))
-    valid.setncatts(_CF_TIME | {"long_name": "time", "standard_name": "time"})
-    valid[:] = times.astype("datetime64[s]").astype(np.int64)
-    version = data.createVariable("expver", str, ("valid_time",))
-    version[:] = np.full(len(times), expver, dtype=object)
-    _grid_dims(data, grid, "f8")
-    _new_fields(data, fields, ("valid_time", *dims, "latitude", "longitude"))
-    return _finish(data)
+    with new_file() as (data, content):
+        dims = _level_dim(data, levels)
+        data.createDimension("valid_time", len(times))
+        valid = data.createVariable("valid_time", "i8", ("valid_time",))
+        valid.setncatts(_CF_TIME | {"long_name": "time", "standard_name": "time"})
+        valid[:] = times.astype("datetime64[s]").astype(np.int64)
+        version = data.createVariable("expver", str, ("valid_time",))
+        version[:] = np.full(len(times), expver, dtype=object)
+        _grid_dims(data, grid, "f8")
+        _new_fields(data, fields, ("valid_time", *dims, "latitude", "longitude"))
+    return content[0]
 
 
 def new_forecast(
@@ -89,28 +93,28 @@ def new_forecast(
         issued: the day of issue; the reference time is its 00 UTC.
         fields: values by quantity, shape (period, [level,] height, width).
     """
-    data = netCDF4.Dataset("forecast", "w", memory=1 << 16)
-    dims = _level_dim(data, levels)
-    data.createDimension("forecast_period", len(periods))
-    data.createDimension("forecast_reference_time", 1)
-    period = data.createVariable("forecast_period", "f8", ("forecast_period",))
-    period.setncatts(
-        {"units": "hours", "long_name": "time since forecast_reference_time", "standard_name": "forecast_period"}
-    )
-    period[:] = periods
-    start = np.datetime64(issued, "s").astype(np.int64)
-    reference = data.createVariable("forecast_reference_time", "i8", ("forecast_reference_time",))
-    reference.setncatts(
-        _CF_TIME | {"long_name": "initial time of forecast", "standard_name": "forecast_reference_time"}
-    )
-    reference[:] = start
-    valid = data.createVariable("valid_time", "i8", ("forecast_reference_time", "forecast_period"))
-    valid.setncatts(_CF_TIME | {"long_name": "time", "standard_name": "time"})
-    valid[:] = start + np.asarray(periods)[None] * 3600
-    _grid_dims(data, grid, "f8")
-    order = ("forecast_period", "forecast_reference_time", *dims, "latitude", "longitude")
-    _new_fields(data, {quantity: values[:, None] for quantity, values in fields.items()}, order)
-    return _finish(data)
+    with new_file() as (data, content):
+        dims = _level_dim(data, levels)
+        data.createDimension("forecast_period", len(periods))
+        data.createDimension("forecast_reference_time", 1)
+        period = data.createVariable("forecast_period", "f8", ("forecast_period",))
+        period.setncatts(
+            {"units": "hours", "long_name": "time since forecast_reference_time", "standard_name": "forecast_period"}
+        )
+        period[:] = periods
+        start = np.datetime64(issued, "s").astype(np.int64)
+        reference = data.createVariable("forecast_reference_time", "i8", ("forecast_reference_time",))
+        reference.setncatts(
+            _CF_TIME | {"long_name": "initial time of forecast", "standard_name": "forecast_reference_time"}
+        )
+        reference[:] = start
+        valid = data.createVariable("valid_time", "i8", ("forecast_reference_time", "forecast_period"))
+        valid.setncatts(_CF_TIME | {"long_name": "time", "standard_name": "time"})
+        valid[:] = start + np.asarray(periods)[None] * 3600
+        _grid_dims(data, grid, "f8")
+        order = ("forecast_period", "forecast_reference_time", *dims, "latitude", "longitude")
+        _new_fields(data, {quantity: values[:, None] for quantity, values in fields.items()}, order)
+    return content[0]
 
 
 def legacy_analysis(
@@ -121,26 +125,48 @@ def legacy_analysis(
     levels: Sequence[int] = (),
 ) -> bytes:
     """An analysis file of the old store: `time` in hours since 1900, `level`, values packed as int16."""
-    data = netCDF4.Dataset("analysis", "w", memory=1 << 16, format="NETCDF4_CLASSIC")
-    data.Conventions = "CF-1.6"
-    if levels:
-        data.createDimension("level", len(levels))
-        data.createVariable("level", "i4", ("level",)).setncatts({"units": "millibars", "long_name": "pressure_level"})
-        data["level"][:] = levels
-    data.createDimension("time", len(times))
-    hours = data.createVariable("time", "i4", ("time",))
-    hours.setncatts({"units": "hours since 1900-01-01 00:00:00.0", "long_name": "time", "calendar": "gregorian"})
-    hours[:] = (times.astype("datetime64[h]") - LEGACY_EPOCH).astype(int)
-    _grid_dims(data, grid, "f4")
-    dims = ("time", *(("level",) if levels else ()), "latitude", "longitude")
-    for quantity, values in fields.items():
-        low, high = float(values.min()), float(values.max())
-        scale = (high - low) / 65532 or 1.0
-        variable = data.createVariable(quantity.name, "i2", dims, zlib=True, complevel=1, fill_value=-32767)
-        variable.setncatts({"units": quantity.unit, "long_name": quantity.long_name, "missing_value": np.int16(-32767)})
-        variable.setncatts({"scale_factor": scale, "add_offset": low + 32766 * scale})
-        variable[:] = values
-    return _finish(data)
+    with new_file("NETCDF4_CLASSIC") as (data, content):
+        data.Conventions = "CF-1.6"
+        if levels:
+            data.createDimension("level", len(levels))
+            data.createVariable("level", "i4", ("level",)).setncatts(
+                {"units": "millibars", "long_name": "pressure_level"}
+            )
+            data["level"][:] = levels
+        data.createDimension("time", len(times))
+        hours = data.createVariable("time", "i4", ("time",))
+        hours.setncatts({"units": "hours since 1900-01-01 00:00:00.0", "long_name": "time", "calendar": "gregorian"})
+        hours[:] = (times.astype("datetime64[h]") - LEGACY_EPOCH).astype(int)
+        _grid_dims(data, grid, "f4")
+        dims = ("time", *(("level",) if levels else ()), "latitude", "longitude")
+        for quantity, values in fields.items():
+            low, high = float(values.min()), float(values.max())
+            scale = (high - low) / 65532 or 1.0
+            variable = data.createVariable(quantity.name, "i2", dims, zlib=True, complevel=1, fill_value=-32767)
+            variable.setncatts(
+                {"units": quantity.unit, "long_name": quantity.long_name, "missing_value": np.int16(-32767)}
+            )
+            variable.setncatts({"scale_factor": scale, "add_offset": low + 32766 * scale})
+            variable[:] = values
+    return content[0]
+
+
+@contextmanager
+def new_file(
+    layout: Literal["NETCDF4", "NETCDF4_CLASSIC"] = "NETCDF4",
+) -> Iterator[tuple[netCDF4.Dataset, list[bytes]]]:
+    """A NetCDF file to fill, and a list that holds its bytes afterwards.
+
+    It passes through a temporary file: images that the library builds in memory are padded, differ from run to run
+    and cannot be opened for appending.
+    """
+    content: list[bytes] = []
+    with tempfile.TemporaryDirectory(prefix="cranpm-") as folder:
+        path = Path(folder) / "file.nc"
+        with netCDF4.Dataset(path, "w", format=layout) as data:
+            yield data, content
+            data.history = HISTORY
+        content.append(path.read_bytes())
 
 
 def rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -181,8 +207,3 @@ def _new_fields(data: netCDF4.Dataset, fields: Mapping[Quantity, NDArray[np.floa
         )
         variable.setncatts({"units": quantity.unit, "long_name": quantity.long_name, "GRIB_shortName": quantity.name})
         variable[:] = rounded(values)
-
-
-def _finish(data: netCDF4.Dataset) -> bytes:
-    data.history = HISTORY
-    return bytes(data.close())

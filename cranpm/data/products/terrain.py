@@ -92,8 +92,8 @@ def _extent(raster: Any, source: Source) -> tuple[float, float, float, float]:
         raise CranpmError(
             f"{source}: rotated or south-first raster; expected north up: gdalwarp -t_srs EPSG:4326 IN OUT"
         )
-    west, north = transform * (0.5, 0.5)
-    east, south = transform * (raster.width - 0.5, raster.height - 0.5)
+    west, north = transform.c + transform.a / 2, transform.f + transform.e / 2
+    east, south = west + transform.a * (raster.width - 1), north + transform.e * (raster.height - 1)
     if not (-90.01 <= south <= north <= 90.01 and -361 <= west <= east <= 361):
         raise CranpmError(
             f"{source}: runs to {north:g}N {east:g}E, so it is not in degrees; gdalwarp -t_srs EPSG:4326 IN OUT"
