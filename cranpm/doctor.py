@@ -13,8 +13,10 @@ import typer
 
 from cranpm import __version__
 
-BASE = ("numpy", "pandas", "xarray", "zarr", "netCDF4", "PyYAML", "onnxruntime", "typer", "rich", "matplotlib")
-BASE += ("cryptography", "global-land-mask")
+BASE = (
+    *("numpy", "pandas", "xarray", "zarr", "netCDF4", "PyYAML", "onnxruntime"),
+    *("typer", "rich", "matplotlib", "cryptography", "global-land-mask"),
+)
 OPTIONAL = {
     "verify": ("scores", "scikit-image"),
     "stations": ("pyarrow",),

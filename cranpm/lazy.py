@@ -11,6 +11,9 @@ import click
 import typer
 from typer.core import TyperGroup
 
+# Help is plain text everywhere. With rich about, typer escapes the brackets of "[required]" even in plain help.
+typer.core.HAS_RICH = False
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -32,6 +35,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:  # click's own constructor arguments, handed on untouched
         super().__init__(**attributes)
+        self.suggest_commands = False  # click names the nearest command itself
         for name, entry in self.table.items():
             self.commands[name] = click.Command(name, help=entry.help)
 
@@ -54,5 +58,7 @@ def load(name: str, entry: Entry) -> click.Command:
         app.command(name, help=target.__doc__ or entry.help)(target)
         target = app
     command = typer.main.get_command(target)
+    if isinstance(command, TyperGroup):
+        command.suggest_commands = False
     command.name = name
     return command
