@@ -1,0 +1,87 @@
+"""A world with one law, for tests of training: PM2.5 rises by three times what the coarse fields share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cranpm.data.dataset import Examples, HeldStore, statistics_of
+from cranpm.grid import coarse_grid, fine_grid
+from cranpm.model.checkpoint import Checkpoint
+from cranpm.train.loop import Trainer
+from cranpm.train.recipe import Corner, Past, Place, Recipe, Schedule, Validation
+from cranpm.variables import COARSE
+from tests.model.examples import TINY
+
+CONFIG = replace(TINY, tile=32, coarse_shape=(16, 20), dropout=0.0, drop_path=0.0)
+FIRST = date(2017, 3, 1)
+
+
+class ToyStore:
+    """What `HeldStore` reads of a store."""
+
+    region, simulated, overlap = "toyland", True, 8
+
+    def __init__(self, seed: int = 0, days: int = 40) -> None:
+        self.coarse, self.fine = coarse_grid(46.0, 19.0, 16, 20), fine_grid(45.0, 20.0, 64, 72)
+        self.land = np.ones(self.fine.shape, bool)
+        self.land[:, :20] = False
+        self.days = [FIRST + timedelta(days=k) for k in range(days)]
+        rng = np.random.default_rng(seed)
+        self.wind = rng.normal(0, 2, days).astype(np.float32)
+        self.fields = rng.normal(0, 1, (days, len(COARSE), *self.coarse.shape)).astype(np.float32)
+        self.fields += self.wind[:, None, None, None]
+        level = 60 + np.cumsum(3 * np.concatenate([[0.0], self.wind[:-1]]))
+        pattern = 5 * np.sin(np.arange(72) / 9.0) + rng.normal(0, 1, (days, *self.fine.shape))
+        self.maps = np.round(np.clip(level, 5, None)[:, None, None] + pattern, 1).astype(np.float32)
+        self.maps[:, ~self.land] = np.nan
+        self.maps[rng.random(self.maps.shape) < 0.02] = np.nan
+
+    @cached_property
+    def coarse_elevation(self) -> np.ndarray:
+        return np.full(self.coarse.shape, 100.0, np.float32)
+
+    @cached_property
+    def elevation(self) -> np.ndarray:
+        return np.full(self.fine.shape, 120.0, np.float32)
+
+    def coarse_days(self, days: list[date]) -> np.ndarray:
+        return self.fields[[self.days.index(day) for day in days]]
+
+    def pm_days(self, days: list[date]) -> np.ndarray:
+        return self.maps[[self.days.index(day) for day in days]]
+
+
+SCHEDULE = Schedule(
+    steps=6, days=2, tiles=3, learning_rate=2e-3, final_learning_rate=1e-5, warm_up=2, weight_decay=0.05, clip=1.0,
+    average=0.9, validate=2, patience=9,
+)  # fmt: skip
+
+
+def recipe(schedule: Schedule = SCHEDULE) -> Recipe:
+    places = {"toy": Place(Corner(46.0, 19.0), Corner(45.0, 20.0))}
+    past = (Past("toy", 1, "2017-03"),)
+    return Recipe("toy", "europe", "small", (1, 2), 0, 64, places, past, past, schedule, Validation(every=9, tiles=1))
+
+
+def held(seed: int = 0, days: int = 40) -> HeldStore:
+    store = ToyStore(seed, days)
+    return HeldStore(store, store.days)  # type: ignore[arg-type]
+
+
+def examples(seed: int = 0, *, leads: tuple[int, ...] = (1, 2), days: int = 40) -> Examples:
+    return Examples([held(seed, days)], CONFIG, leads)
+
+
+def trainer(folder: Path, *, schedule: Schedule = SCHEDULE, seed: int = 0, key: str = "toy") -> Trainer:
+    folder.mkdir(parents=True, exist_ok=True)
+    statistics = statistics_of([held()])
+    about = Checkpoint("toy", CONFIG, statistics, (1, 2), "toyland", True, {"seed": seed})
+    return Trainer(recipe(schedule), about, folder, key=key, seed=seed, device=torch.device("cpu"))
+
+
