@@ -62,15 +62,14 @@ def _span(text: str, piece: str) -> tuple[date, date]:
     found = re.fullmatch(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", text.strip(), flags=re.ASCII)
     if not found:
         raise CranpmError(f"days '{piece}' not understood: give {_FORMS}")
-    year, month, day = (int(part) if part else None for part in found.groups())
+    year, month, day = (int(part or 0) for part in found.groups())
     try:
-        if day:
+        if found[3]:
             return (date(year, month, day),) * 2
-        if month:
+        if found[2]:
             following = date(year + month // 12, month % 12 + 1, 1)
             return date(year, month, 1), following - ONE_DAY
-        if found[2] is None:
-            return date(year, 1, 1), date(year, 12, 31)
+        return date(year, 1, 1), date(year, 12, 31)
     except ValueError:
         pass
     raise CranpmError(f"days '{piece}': the calendar has no {text.strip()}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +44,11 @@ class Header:
     coarse: Grid
     fine: Grid
     overlap: int
-    simulated: dict[str, object] | None = None
-    sources: dict[str, object] = field(default_factory=dict)
-    licences: dict[str, object] = field(default_factory=dict)
+    simulated: dict[str, Any] | None = None
+    sources: dict[str, Any] = field(default_factory=dict)
+    licences: dict[str, Any] = field(default_factory=dict)
 
-    def attributes(self) -> dict[str, object]:
+    def attributes(self) -> dict[str, Any]:
         """The header as JSON for the store's root."""
         title = f"{'Simulated' if self.world == 'sample' else 'Real'} PM2.5 store of {self.region}"
         return {"format": FORMAT, "schema_version": SCHEMA_VERSION, "title": title, **asdict(self)}
@@ -106,12 +106,18 @@ class DayRecord:
     stations: NDArray[np.float32] | None = None
 
 
+def simulated_terms(licence: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sources and licences of a store of the sample world: no provider's, whichever files it went through."""
+    sources = {"sample": {"name": "simulated by cranpm", "url": None}}
+    return sources, {"sample": {"licence": licence, "attribution": "simulated by cranpm, not data"}}
+
+
 def simulated_identity(identity: Mapping[str, object]) -> dict[str, object]:
     """Seed, realisation and version out of what a sample world says of itself."""
     return {key: value for key, value in identity.items() if key not in ("region", "window")}
 
 
-def grid_from(attributes: dict[str, float]) -> Grid:
+def grid_from(attributes: Mapping[str, Any]) -> Grid:
     """A grid from its dictionary in the header."""
     north, west, step = (float(attributes[key]) for key in ("north", "west", "step"))
     return Grid(north, west, step, int(attributes["height"]), int(attributes["width"]))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from cranpm.data.layout import (
     StationTable,
     grid_from,
     simulated_identity,
+    simulated_terms,
 )
 from cranpm.data.products import cams, era5, ghap, stations, terrain
 from cranpm.data.products.description import Description
@@ -99,13 +101,10 @@ def store_header(region: Region, source: Path, window: Window | None = None) -> 
     simulated = _simulated(source, region)
     if window is None:
         window = _window(simulated) if simulated else region.window(full=True)
-    used = {name: {"name": s.name, "url": s.url} for name, s in region.sources.items()}
-    licences = {name: {"licence": s.licence, "attribution": s.attribution} for name, s in region.sources.items()}
-    used["stations"] = {"name": region.stations.source, "url": region.stations.url}
-    licences["stations"] = {"licence": region.stations.licence, "attribution": region.stations.attribution}
-    world = "sample" if simulated else "real"
+    world: Literal["sample", "real"] = "sample" if simulated else "real"
+    sources, licences = simulated_terms(region.licence) if simulated else _terms(region)
     identity = simulated_identity(simulated) or None
-    return Header(region.name, world, window.coarse, window.fine, window.overlap, identity, used, licences)
+    return Header(region.name, world, window.coarse, window.fine, window.overlap, identity, sources, licences)
 
 
 def fixed_fields(files: Sequence[Description], header: Header) -> Fixed:
@@ -162,9 +161,9 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
 def _station_days(writer: Writer, days: Sequence[date], files: Sequence[Description]) -> NDArray[np.float32]:
     """Daily means at the store's stations, after adding those that the files bring; shape (days, stations)."""
     found = stations.daily(files, days, writer.header.fine.edges)
-    texts = {name: tuple(str(value) for value in found[name].values) for name in ("id", "name", "kind")}
-    places = {name: tuple(map(float, found[name].values)) for name in ("latitude", "longitude", "elevation")}
-    columns = writer.add_stations(StationTable(**texts, **places))
+    texts = [tuple(str(value) for value in found[name].values) for name in ("id", "name", "kind")]
+    places = [tuple(float(v) for v in found[name].values) for name in ("latitude", "longitude", "elevation")]
+    columns = writer.add_stations(StationTable(texts[0], texts[1], texts[2], places[0], places[1], places[2]))
     values = np.full((len(days), max(columns, default=-1) + 1), np.nan, dtype=np.float32)
     values[:, columns] = found["pm2p5"].values
     return values
@@ -212,7 +211,7 @@ def file_hash(path: Path) -> str:
     return f"stat-sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _simulated(source: Path, region: Region) -> dict[str, object]:
+def _simulated(source: Path, region: Region) -> dict[str, Any]:
     """What a folder of simulated files says of itself; empty for real files."""
     marker = source / _MARKER
     if not marker.exists():
@@ -227,6 +226,17 @@ def _simulated(source: Path, region: Region) -> dict[str, object]:
     return content
 
 
-def _window(simulated: Mapping[str, object]) -> Window:
-    window: dict = simulated["window"]  # type: ignore[assignment]
+def _terms(region: Region) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sources and licences of the pack's products, by product."""
+    sources: dict[str, Any] = {name: {"name": s.name, "url": s.url} for name, s in region.sources.items()}
+    licences: dict[str, Any] = {
+        name: {"licence": s.licence, "attribution": s.attribution} for name, s in region.sources.items()
+    }
+    sources["stations"] = {"name": region.stations.source, "url": region.stations.url}
+    licences["stations"] = {"licence": region.stations.licence, "attribution": region.stations.attribution}
+    return sources, licences
+
+
+def _window(simulated: Mapping[str, Any]) -> Window:
+    window = simulated["window"]
     return Window(grid_from(window["coarse"]), grid_from(window["fine"]), int(window["overlap"]))

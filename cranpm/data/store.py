@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -52,15 +52,15 @@ class Store:
         days: the days that are ready, in order.
     """
 
-    def __init__(self, path: Path, attrs: dict[str, object], first: date, ready: NDArray[np.uint8]) -> None:
+    def __init__(self, path: Path, attrs: dict[str, Any], first: date, ready: NDArray[np.uint8]) -> None:
         self.path = path
         self.attrs = attrs
         self.region = str(attrs["region"])
         self.world = str(attrs["world"])
         self.simulated = self.world != "real"
-        self.coarse = grid_from(attrs["coarse"])  # type: ignore[arg-type]
-        self.fine = grid_from(attrs["fine"])  # type: ignore[arg-type]
-        self.overlap = int(attrs["overlap"])  # type: ignore[call-overload]
+        self.coarse = grid_from(attrs["coarse"])
+        self.fine = grid_from(attrs["fine"])
+        self.overlap = int(attrs["overlap"])
         self.first = first
         self.days = tuple(first + timedelta(days=int(i)) for i in np.flatnonzero(ready))
         self._ready = frozenset(self.days)
@@ -76,10 +76,10 @@ class Store:
         path = Path(path)
         attrs = _attributes(path)
         try:
-            group = zarr.open_group(path, mode="r", path="coarse", use_consolidated=False)
-            channels = tuple(str(name) for name in group["channel"][:])  # type: ignore[index,union-attr]
-            start = int(group["time"][0])  # type: ignore[index,union-attr,arg-type]
-            ready = np.asarray(group["ready"][:])  # type: ignore[index,union-attr]
+            group: Any = zarr.open_group(path, mode="r", path="coarse", use_consolidated=False)
+            channels = tuple(str(name) for name in group["channel"][:])
+            start = int(group["time"][0])
+            ready = np.asarray(group["ready"][:])
         except (KeyError, OSError, ValueError) as error:
             raise CranpmError(f"{path}: the store is damaged ({error}); prepare it into another folder") from error
         if channels != STORE_CHANNELS:
@@ -141,7 +141,7 @@ class Store:
         if lead not in FORECAST_LEADS:
             raise CranpmError(f"{self.path}: no forecasts for lead {lead}, only for {FORECAST_LEADS}")
         values = np.asarray(self._forecast[self._index(day), FORECAST_LEADS.index(lead)], dtype=np.float32)
-        absent = np.isnan(values).any(axis=(1, 2))
+        absent: NDArray[np.bool_] = np.asarray(np.isnan(values).any(axis=(1, 2)))
         needed = STORE_CHANNELS if channels is None else tuple(channels)
         missing = [name for name in needed if absent[STORE_CHANNELS.index(name)]]
         if missing and (channels is not None or absent.all()):
@@ -162,12 +162,11 @@ class Store:
     def stations(self) -> StationTable:
         """The stations inside the fine domain."""
         group = self._group("stations")
-        texts = {name: tuple(str(value) for value in group[name][:]) for name in ("id", "name", "kind")}  # type: ignore[index,union-attr]
-        numbers = {
-            name: tuple(float(value) for value in group[name][:])  # type: ignore[index,union-attr,arg-type]
-            for name in ("latitude", "longitude", "elevation")
-        }
-        return StationTable(**texts, **numbers)  # type: ignore[arg-type]
+        id_, name, kind = (tuple(str(value) for value in group[key][:]) for key in ("id", "name", "kind"))
+        lat, lon, height = (
+            tuple(float(v) for v in group[key][: len(id_)]) for key in ("latitude", "longitude", "elevation")
+        )
+        return StationTable(id_, name[: len(id_)], kind[: len(id_)], lat, lon, height)
 
     def station_pm(self, day: date) -> NDArray[np.float32]:
         """Daily means at the stations in ug m-3, NaN where missing, shape (n,)."""
@@ -191,29 +190,30 @@ class Store:
     @cached_property
     def files(self) -> dict[str, dict[str, str]]:
         """Hashes of the source files, by product and file name; empty for a store made without files."""
-        return dict(self._group("provenance").attrs["files"])  # type: ignore[arg-type]
+        return dict(self._group("provenance").attrs["files"])
 
     @cached_property
-    def _data(self) -> zarr.Array:
+    def _data(self) -> Any:
         return self._array("coarse", "data")
 
     @cached_property
-    def _forecast(self) -> zarr.Array:
+    def _forecast(self) -> Any:
         return self._array("forecast", "data")
 
     @cached_property
-    def _pm(self) -> zarr.Array:
+    def _pm(self) -> Any:
         return self._array("fine", "pm2p5")
 
     @cached_property
-    def _stations(self) -> zarr.Array:
+    def _stations(self) -> Any:
         return self._array("stations", "pm2p5")
 
-    def _group(self, name: str) -> zarr.Group:
+    def _group(self, name: str) -> Any:
+        """A group of the store; its members are arrays, which zarr cannot know."""
         return zarr.open_group(self.path, mode="r", path=name, use_consolidated=False)
 
-    def _array(self, group: str, name: str) -> zarr.Array:
-        return zarr.open_array(self.path, mode="r", path=f"{group}/{name}")  # type: ignore[return-value]
+    def _array(self, group: str, name: str) -> Any:
+        return zarr.open_array(self.path, mode="r", path=f"{group}/{name}")
 
     def _index(self, day: date) -> int:
         if day not in self._ready:
@@ -231,7 +231,7 @@ def prepare_line(out: Path, region: str, day: date | None = None, source: Path |
     return f"cranpm data prepare {region} --from {source} --out {out}{days}"
 
 
-def _attributes(path: Path) -> dict[str, object]:
+def _attributes(path: Path) -> dict[str, Any]:
     """Root attributes of a store, or the error that says what lies there instead."""
     if not path.exists():
         raise CranpmError(f"{path}: no such store; make it: {prepare_line(path, 'REGION')}")

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -58,12 +59,15 @@ def open_writer(path: Path, header: Header, fixed: Callable[[], Fixed], first: d
         CranpmError: another process writes there, the store is of another region, world or grid, `first` lies
             before its first day, or something else than a store lies at the path.
     """
-    with locked(path, wait=False):
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            _create(path, header, fixed(), first, last)
-        writer = Writer(path, header)
-        writer.extend(first, last)
-        yield writer
+    try:
+        with locked(path, wait=False):
+            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+                _create(path, header, fixed(), first, last)
+            writer = Writer(path, header)
+            writer.extend(first, last)
+            yield writer
+    except OSError as error:
+        raise CranpmError(f"{path}: cannot be written ({error}); check room and permissions, then run again") from error
 
 
 class Writer:
@@ -127,11 +131,11 @@ class Writer:
         if new:
             days = self._array("stations/pm2p5").shape[0]
             self._array("stations/pm2p5").resize((days, len(place)))
-            group = zarr.open_group(self.path, mode="r+", path="stations", use_consolidated=False)
+            group: Any = zarr.open_group(self.path, mode="r+", path="stations", use_consolidated=False)
             for name in ("name", "kind", "latitude", "longitude", "elevation", "id"):  # the identifiers last
                 column = getattr(table, name)
                 values = np.array([*getattr(known, name), *(column[i] for i in new)])
-                array: zarr.Array = group[name]  # type: ignore[assignment]
+                array = group[name]
                 array.resize((len(place),))
                 array[:] = values.astype(object) if values.dtype.kind == "U" else values
         return np.array([place[name] for name in table.id], dtype=np.intp)
@@ -139,33 +143,34 @@ class Writer:
     def describe(self, files: Mapping[str, Mapping[str, str]]) -> None:
         """Record source files, by product and file name, as their hashes; unchanged: nothing is written."""
         group = zarr.open_group(self.path, mode="r+", path="provenance", use_consolidated=False)
-        known = dict(group.attrs.get("files", {}))  # type: ignore[call-overload]
+        attributes: dict[str, Any] = group.attrs.asdict()
+        known: dict[str, dict[str, str]] = attributes.get("files", {})
         merged = {product: {**known.get(product, {}), **new} for product, new in files.items()}
         if any(merged[product] != known.get(product) for product in merged):
             group.attrs.update({"files": {**known, **merged}})
 
     def _check(self, record: DayRecord) -> None:
         header, where = self.header, f"{record.day}"
-        shapes = {
+        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
             "coarse": (record.coarse.shape, (len(STORE_CHANNELS), *header.coarse.shape)),
             "fine PM2.5": (record.pm.shape, header.fine.shape),
         }
         if record.forecast is not None:
-            expected = (len(FORECAST_LEADS), len(STORE_CHANNELS), *header.coarse.shape)
-            shapes["forecast"] = (record.forecast.shape, expected)
+            all_leads = (len(FORECAST_LEADS), len(STORE_CHANNELS), *header.coarse.shape)
+            shapes["forecast"] = (record.forecast.shape, all_leads)
         for name, (found, expected) in shapes.items():
             if found != expected:
                 raise CranpmError(f"{where}: {name} of shape {found}, the store holds {expected}")
         check_coarse(record.coarse, where)
 
-    def _array(self, name: str) -> zarr.Array:
+    def _array(self, name: str) -> Any:
         return self._arrays[name]
 
     @cached_property
-    def _arrays(self) -> dict[str, zarr.Array]:
-        root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+    def _arrays(self) -> dict[str, Any]:
+        root: Any = zarr.open_group(self.path, mode="r+", use_consolidated=False)
         names = ["coarse/data", "coarse/ready", "forecast/data", "fine/pm2p5", "stations/pm2p5"]
-        return {name: root[name] for name in (*names, *(f"{group}/time" for group in _GROUPS))}  # type: ignore[misc]
+        return {name: root[name] for name in (*names, *(f"{group}/time" for group in _GROUPS))}
 
 
 _GROUPS = ("coarse", "forecast", "fine", "stations")
@@ -197,9 +202,11 @@ def agree(store: Store, header: Header) -> None:
 def _create(path: Path, header: Header, fixed: Fixed, first: date, last: date) -> None:
     """Build the empty store in a sibling folder and rename it into place."""
     length = (last - first).days + 1
+    for left in path.parent.glob(f".{path.name}.*.partial"):  # by a run that was killed; the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
     draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
     try:
-        root = zarr.create_group(draft, attributes=header.attributes())  # type: ignore[arg-type]
+        root = zarr.create_group(draft, attributes=header.attributes())
         root.create_group("provenance", attributes={"files": {}})
         _create_coarse(root.create_group("coarse"), header.coarse, fixed, first, length)
         _create_forecast(root.create_group("forecast"), header.coarse, first, length)
@@ -219,7 +226,7 @@ def _create_coarse(group: zarr.Group, grid: Grid, fixed: Fixed, first: date, len
     _channels(group)
     _daily(group, "data", length, shape, dims, dtype="float32", fill=np.nan, attributes=_DATA)
     _fixed(group, "elevation", fixed.coarse_elevation.astype(np.float32), dims[2:], _ELEVATION)
-    ready = {"long_name": "whether the day is complete in every group"}
+    ready: dict[str, Any] = {"long_name": "whether the day is complete in every group"}
     group.create_array(
         "ready", shape=(length,), dtype="uint8", chunks=(_TIME_CHUNK,), compressors=None, fill_value=0,
         dimension_names=("time",), attributes=ready,
@@ -267,22 +274,26 @@ def _create_stations(group: zarr.Group, fixed: Fixed, first: date, length: int) 
         values = np.asarray(getattr(table, name), dtype=np.float64)
         text = {"units": unit, "long_name": f"station {name}"}
         _fixed(group, name, values, ("station",), text, chunk=_STATION_CHUNK)
-    attributes = {"units": pm.unit, "standard_name": pm.standard_name, "coordinates": "id latitude longitude"}
+    attributes: dict[str, Any] = {
+        "units": pm.unit,
+        "standard_name": pm.standard_name,
+        "coordinates": "id latitude longitude",
+    }
     dims = ("time", "station")
     _daily(group, "pm2p5", length, (len(table),), dims, dtype="float32", fill=np.nan, attributes=attributes)
 
 
-_DATA: dict[str, object] = {
+_DATA: dict[str, Any] = {
     "long_name": "daily coarse fields: means over the UTC day, tp its sum",
     "channel_units": {name: variable.unit for name, variable in COARSE.items()},
     "channel_standard_names": {name: variable.standard_name for name, variable in COARSE.items()},
 }
-_ELEVATION: dict[str, object] = {"units": "m", "standard_name": "surface_altitude", "long_name": "terrain elevation"}
+_ELEVATION: dict[str, Any] = {"units": "m", "standard_name": "surface_altitude", "long_name": "terrain elevation"}
 
 
 def _daily(
     group: zarr.Group, name: str, length: int, shape: tuple[int, ...], dims: tuple[str, ...], *,
-    dtype: str, fill: float, attributes: dict[str, object], split: bool = False,
+    dtype: str, fill: float, attributes: dict[str, Any], split: bool = False,
 ) -> None:  # fmt: skip
     """An array over time whose chunks hold one day each (one day and lead with `split`)."""
     part = (1, *shape[1:]) if split else shape
@@ -310,7 +321,11 @@ def _axes(
 
 
 def _time(group: zarr.Group, first: date, length: int, standard_name: str = "time") -> None:
-    attributes = {"units": TIME_UNITS, "calendar": "proleptic_gregorian", "standard_name": standard_name}
+    attributes: dict[str, Any] = {
+        "units": TIME_UNITS,
+        "calendar": "proleptic_gregorian",
+        "standard_name": standard_name,
+    }
     group.create_array(
         "time", shape=(length,), dtype="int32", chunks=(_TIME_CHUNK,), compressors=None, fill_value=0,
         dimension_names=("time",), attributes=attributes,
@@ -325,7 +340,7 @@ def _channels(group: zarr.Group) -> None:
     _strings(group, "channel", STORE_CHANNELS, "channel", {"long_name": "variable and pressure level in hPa"})
 
 
-def _strings(group: zarr.Group, name: str, values: tuple[str, ...], dim: str, attributes: dict[str, object]) -> None:
+def _strings(group: zarr.Group, name: str, values: tuple[str, ...], dim: str, attributes: dict[str, Any]) -> None:
     array = group.create_array(
         name, shape=(len(values),), dtype="str", chunks=(_STATION_CHUNK,), compressors=None,
         dimension_names=(dim,), attributes=attributes,
@@ -335,7 +350,7 @@ def _strings(group: zarr.Group, name: str, values: tuple[str, ...], dim: str, at
 
 
 def _fixed(
-    group: zarr.Group, name: str, values: NDArray, dims: tuple[str, ...], attributes: Mapping[str, object], *,
+    group: zarr.Group, name: str, values: NDArray, dims: tuple[str, ...], attributes: Mapping[str, Any], *,
     chunk: int | None = None,
 ) -> None:  # fmt: skip
     """A small array, in chunks of at most 2048 along a side unless told otherwise."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -31,7 +31,8 @@ def sample(
 
     pack = load_region(region)
     wanted = sample_days(pack, days, start)
-    if era5 not in ("new", "legacy"):
+    dialect: Literal["new", "legacy"] = "legacy" if era5 == "legacy" else "new"
+    if era5 != dialect:
         raise CranpmError(f"--era5 {era5}: expected new or legacy")
     with progress_bar() as tell:
         tell("making the world", 0, 1)
@@ -39,7 +40,7 @@ def sample(
 
         world = World(pack, seed=seed, realisation=realisation, full=full)
         tell("making the world", 1, 1)
-        write_files(world, wanted, out, era5=era5, progress=tell)
+        write_files(world, wanted, out, era5=dialect, progress=tell)
     typer.echo(f"{len(wanted)} simulated days of {pack.name} ({wanted[0]} to {wanted[-1]}) in {out}")
     typer.echo(f"prepare them: cranpm data prepare {region} --from {out} --out {out.with_name(out.name + '.zarr')}")
 

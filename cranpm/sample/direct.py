@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cranpm.data.layout import DayRecord, Fixed, Header, StationTable, simulated_identity
+from cranpm.data.layout import DayRecord, Fixed, Header, StationTable, simulated_identity, simulated_terms
 from cranpm.data.progress import Progress, silent
 from cranpm.data.writer import open_writer
 from cranpm.sample.daily import daily_channels, forecast_channels
@@ -51,8 +51,7 @@ def write_store(
 def sample_header(world: World) -> Header:
     """The header of a store of the sample world."""
     region = world.region
-    sources = {"sample": {"name": "simulated by cranpm", "url": None}}
-    licences = {"sample": {"licence": region.licence, "attribution": "simulated, not data"}}
+    sources, licences = simulated_terms(region.licence)
     identity, overlap = simulated_identity(world.identity()), world.window.overlap
     return Header(region.name, "sample", world.coarse, world.fine, overlap, identity, sources, licences)
 

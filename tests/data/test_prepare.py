@@ -15,7 +15,7 @@ import pytest
 
 from cranpm.data.days import parse_days
 from cranpm.data.layout import STORE_CHANNELS
-from cranpm.data.prepare import file_hash, prepare
+from cranpm.data.prepare import file_hash, prepare, store_header
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.grid import Grid, coarse_grid, fine_grid
@@ -77,6 +77,7 @@ def test_store_from_files_equals_the_store_straight_from_the_world(store: Store,
     np.testing.assert_array_equal(store.land, direct.land)
     np.testing.assert_allclose(store.elevation, direct.elevation, atol=0.51)  # whole metres in the GeoTIFF
     assert set(store.stations().id) == set(direct.stations().id) != set()
+    assert np.abs(store.coarse_elevation - direct.coarse_elevation).max() < 30  # pixels on a cell's edge go either way
     order = [direct.stations().id.index(name) for name in store.stations().id]
     np.testing.assert_allclose(store.station_pm(DAYS[2]), direct.station_pm(DAYS[2])[order], atol=0.06)
     by_file, straight = store.coarse_days(DAYS), direct.coarse_days(DAYS)
@@ -89,10 +90,19 @@ def test_store_from_files_equals_the_store_straight_from_the_world(store: Store,
 
 def test_store_says_that_it_is_simulated_and_where_it_is_from(store: Store, files: Path) -> None:
     assert store.simulated and store.attrs["simulated"] == {"seed": 0, "realisation": 0, "world_version": 1}
-    assert {"era5", "cams", "ghap", "terrain"} <= set(store.attrs["licences"])
+    assert list(store.attrs["licences"]) == ["sample"]
     ghap = "ghap/GHAP_PM2.5_D1K_20220106_V1.nc"
     assert store.files["ghap"][ghap] == file_hash(files / ghap)
     assert len(store.files["ghap"]) == len(DAYS)
+
+
+def test_real_store_names_the_providers_and_their_terms(folder: Path) -> None:
+    (folder / "SIMULATED.json").unlink()
+    header, region = store_header(load_region("europe"), folder), load_region("europe")
+    assert header.world == "real" and header.simulated is None
+    assert {"era5", "cams", "ghap", "terrain", "stations"} <= set(header.licences)
+    assert header.licences["era5"]["licence"] == region.sources["era5"].licence
+    assert (header.coarse, header.fine) == (region.coarse, region.fine)
 
 
 def test_second_run_writes_nothing(files: Path, tmp_path: Path) -> None:

@@ -226,6 +226,22 @@ def test_second_writer_is_refused_while_the_first_writes(tmp_path: Path) -> None
         pass
 
 
+def test_place_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with (
+        pytest.raises(CranpmError, match="cannot be written"),
+        open_writer(tmp_path / "file" / "s.zarr", HEADER, fixed, FIRST, FIRST),
+    ):
+        pass
+
+
+def test_leftovers_of_a_killed_creation_are_removed(write: Write, tmp_path: Path) -> None:
+    left = tmp_path / ".tiny.zarr.0123abcd.partial"
+    left.mkdir()
+    write("2022-01-01")
+    assert not left.exists()
+
+
 def test_threads_forks_and_pickles_read_the_same(write: Write) -> None:
     store = Store.open(write("2022-01-01..2022-01-08"))
     expected = [store.pm(day) for day in store.days]
