@@ -202,7 +202,7 @@ def _write_terrain(world: World, folder: Path) -> None:
     west, _, _, north = grid.edges
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tif")
-    transform = rasterio.transform.from_origin(west, north, grid.step, grid.step)
+    transform = rasterio.Affine(grid.step, 0.0, west, 0.0, -grid.step, north)
     profile = {
         "driver": "GTiff",
         "dtype": "int16",

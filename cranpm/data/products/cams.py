@@ -7,6 +7,7 @@ ratios, which become concentrations with the density of dry air, rho = p / (R_d 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from cranpm.data.products.results import channel_array, latest_issue, lead_array
 from cranpm.data.products.sources import Source
 from cranpm.errors import CranpmError
 from cranpm.grid import Grid
-from cranpm.variables import COMPOSITION, SURFACE, UPPER, Variable
+from cranpm.variables import COMPOSITION, SURFACE, UPPER
 
 CHANNELS = tuple(v.name for v in COMPOSITION)
 """The five composition names, in the network's order."""
@@ -88,14 +89,13 @@ def forecast(files: Sequence[Description], day: date, grid: Grid, leads: Sequenc
     """
     files = pick(files, "cams_forecast")
     issued = latest_issue(files, day, "CAMS forecast")
+    ends = [span(day + timedelta(days=lead)) for lead in leads]
+    hours = _concentrations(files, (min(ends)[0], max(ends)[1]), grid, issued)
     found: list[dict[str, NDArray]] = []
-    gathered: dict[str, Hours] = {}
     for lead in leads:
         valid = day + timedelta(days=lead)
-        hours = _concentrations(files, span(valid), grid, issued)
-        found.append({name: _mean(one, name, valid) for name, one in hours.items()})
-        gathered |= hours
-    return lead_array(found, CHANNELS, grid, gathered, day, leads, issued)
+        found.append({name: _mean(one, name, valid) for name, one in hours.items() if one.has(valid)})
+    return lead_array(found, CHANNELS, grid, hours, day, leads, issued)
 
 
 def _mean(hours: Hours, name: str, day: date) -> NDArray[np.float32]:
@@ -107,60 +107,66 @@ def _mean(hours: Hours, name: str, day: date) -> NDArray[np.float32]:
 def _concentrations(
     files: Sequence[Description], when: tuple[np.datetime64, np.datetime64], grid: Grid, issued: np.datetime64 | None
 ) -> dict[str, Hours]:
-    """All instants of the species that the files hold, ug m-3."""
-    found: dict[str, Hours] = {}
-    for variable in COMPOSITION:
-        holding = [file for file in files if variable.name in file.names]
-        ratios = [file for file in holding if _is_ratio(file, variable.name)]
-        plain = [file for file in holding if file not in ratios]
-        hours = gather(plain, [Want(variable.name, variable, None, *when)], grid, issued=issued)
-        if not hours and ratios:
-            hours = _from_ratio(files, ratios, variable, when, grid, issued)
-        found |= hours
-    return found
+    """All instants of the species that the files hold, ug m-3, in the order of `CHANNELS`."""
+    plain = [_only(file, [name for name in CHANNELS if not _is_ratio(file, name)]) for file in files]
+    ratios = [_only(file, [name for name in CHANNELS if _is_ratio(file, name)]) for file in files]
+    found = gather(plain, [Want(v.name, v, None, *when) for v in COMPOSITION], grid, issued=issued)
+    if any(file.names for file in ratios):
+        gases = _from_ratios(files, [file for file in ratios if file.names], when, grid, issued)
+        found = gases | found
+    return {name: found[name] for name in CHANNELS if name in found}
 
 
 def _is_ratio(file: Description, name: str) -> bool:
-    return plain_unit(file.units.get(name, "")) in ("kg kg-1", "1", "kg kg-1 dry air")
+    return name in file.names and plain_unit(file.units.get(name, "")) in ("kg kg-1", "1")
 
 
-def _from_ratio(
+def _only(file: Description, names: Sequence[str]) -> Description:
+    """The same file with some of its variables."""
+    return replace(file, names={name: file.names[name] for name in names if name in file.names})
+
+
+def _from_ratios(
     files: Sequence[Description],
     ratios: Sequence[Description],
-    variable: Variable,
     when: tuple[np.datetime64, np.datetime64],
     grid: Grid,
     issued: np.datetime64 | None,
 ) -> dict[str, Hours]:
-    """Concentrations from mixing ratios with the air's density at the lowest level of the file, or at the surface."""
-    levels = [level for file in ratios if file.axes is not None for level in file.axes.levels]
-    level = max(levels) if levels else None
-    if any(file.axes is not None and file.axes.vertical == "model" for file in ratios):
-        raise CranpmError(
-            f"{ratios[0].source}: '{variable.name}' lies on model levels; expected pressure levels: request 1000 hPa "
-            f"from {ADS}"
-        )
-    ratio = Want(variable.name, Variable(variable.name, "kg kg-1", 0, 1, ""), level, *when)
+    """Concentrations from mixing ratios with the air's density at the lowest level of the files, or at the surface."""
+    level = _lowest_level(ratios)
+    wants = [Want(v.name, replace(v, unit="kg kg-1"), level, *when) for v in COMPOSITION]
+    found = gather(ratios, wants, grid, issued=issued)
     air = [Want("t", _T, level, *when)] if level else [Want("t2m", _T2M, None, *when), Want("sp", _SP, None, *when)]
-    hours = gather(ratios, [ratio], grid, issued=issued)
-    if not hours:
-        return {}
     around = gather(files, air, grid, issued=issued)
-    one = hours[variable.name]
-    if level and "t" not in around:
-        around |= gather(files, [Want("t", _T2M, None, *when)], grid, issued=issued)
+    return {name: _with_density(name, one, around, level) for name, one in found.items()}
+
+
+def _lowest_level(ratios: Sequence[Description]) -> float | None:
+    """The highest pressure among the files' levels, hPa; None where gases lie at the surface."""
+    for file in ratios:
+        if file.axes is not None and file.axes.vertical == "model":
+            raise CranpmError(
+                f"{file.source}: {', '.join(file.names)} on model levels; expected pressure levels: request 1000 hPa "
+                f"from {ADS}"
+            )
+    levels = [level for file in ratios if file.axes is not None for level in file.axes.levels]
+    return max(levels) if levels else None
+
+
+def _with_density(name: str, ratio: Hours, around: dict[str, Hours], level: float | None) -> Hours:
+    """A mixing ratio times the density of dry air, ug m-3."""
     wanted = ("t",) if level else ("t2m", "sp")
-    absent = [name for name in wanted if name not in around or not _same(around[name].times, one.times)]
-    if absent:
+    if absent := [other for other in wanted if other not in around or not _same(around[other].times, ratio.times)]:
         at = f"temperature at {level:g} hPa" if level else "2m_temperature and surface_pressure"
         raise CranpmError(
-            f"{one.where}: '{variable.name}' is a mixing ratio (kg kg-1) and needs {at} at the same instants to become "
+            f"{ratio.where}: '{name}' is a mixing ratio (kg kg-1) and needs {at} at the same instants to become "
             f"ug m-3; missing: {', '.join(absent)}: request it with the same times from {ADS}"
         )
-    temperature = _at(around[wanted[0]], one.times)
-    pressure = np.float32(level * 100) if level else _at(around["sp"], one.times)
+    temperature = _at(around[wanted[0]], ratio.times)
+    pressure = np.float32(level * 100) if level else _at(around["sp"], ratio.times)
     density = pressure / (np.float32(R_DRY) * temperature)
-    return {variable.name: Hours(one.times, one.values * density * np.float32(1e9), one.sources, one.moved)}
+    return replace(ratio, values=ratio.values * density * np.float32(1e9))
 
 
 def _same(have: Times, need: Times) -> bool:

@@ -101,24 +101,21 @@ def forecast(files: Sequence[Description], day: date, grid: Grid, leads: Sequenc
     """
     files = pick(files, "weather_forecast")
     issued = latest_issue(files, day, "weather forecast")
+    ends = [span(day + timedelta(days=lead)) for lead in leads]
+    start, stop = min(ends)[0], max(ends)[1]
+    wants = [*_instants(start, stop), Want("tp", _TP, None, start, stop + np.timedelta64(1, "s"))]
+    hours = gather(files, wants, grid, issued=issued)
     found: list[dict[str, NDArray]] = []
-    gathered: dict[str, Hours] = {}
-    for lead in leads:
-        valid = day + timedelta(days=lead)
-        start, stop = span(valid)
-        wants = [*_instants(start, stop), Want("tp", _TP, None, start, stop + np.timedelta64(1, "s"))]
-        hours = gather(files, wants, grid, issued=issued)
+    for valid in (day + timedelta(days=lead) for lead in leads):
         channels = {}
         for want in wants:
-            if (one := hours.get(want.name)) is None:
-                continue
-            values = _accumulated(one, valid) if want.name == "tp" else daily_mean(one, want.name, valid)
-            if values is not None:
+            one = hours.get(want.name)
+            values = _ahead(one, want.name, valid) if one is not None else None
+            if one is not None and values is not None:
                 check_daily(values, want.variable, want.name, one.where, valid)
                 channels[want.name] = values
-        gathered |= hours
         found.append(channels)
-    return lead_array(found, CHANNELS, grid, gathered, day, leads, issued)
+    return lead_array(found, CHANNELS, grid, hours, day, leads, issued)
 
 
 def _instants(start: np.datetime64, stop: np.datetime64) -> list[Want]:
@@ -143,6 +140,13 @@ def _rain(hours: Hours, day: date) -> NDArray[np.float32]:
     return np.where(tiny, 0.0, rain).astype(np.float32)
 
 
+def _ahead(hours: Hours, name: str, day: date) -> NDArray[np.float32] | None:
+    """A forecast day of one channel; None where the forecast does not reach it."""
+    if name == "tp":
+        return _accumulated(hours, day)
+    return daily_mean(hours, name, day) if hours.has(day) else None
+
+
 def _accumulated(hours: Hours, day: date) -> NDArray[np.float32] | None:
     """Difference of the accumulations at the end and the start of a day; None if either is absent."""
     ends = [np.flatnonzero(hours.times == end) for end in span(day)]
@@ -153,10 +157,10 @@ def _accumulated(hours: Hours, day: date) -> NDArray[np.float32] | None:
 
 
 def _refuse_missing(files: Sequence[Description], hours: dict[str, Hours], day: date) -> None:
-    absent = [name for name in CHANNELS if name not in hours]
+    absent, there = ([name for name in CHANNELS if (name in hours) is held] for held in (False, True))
     if absent:
         request = dict.fromkeys(LONG_NAMES[name.partition("_")[0]] for name in absent)
         raise CranpmError(
-            f"ERA5 for {day}: {names_text(absent)} missing (found: {names_text(list(hours)) or 'nothing'} in "
+            f"ERA5 for {day}: {names_text(absent)} missing (found: {names_text(there) or 'nothing'} in "
             f"{len(files)} files); request {', '.join(request)} for that day from {CDS}"
         )

@@ -54,6 +54,10 @@ class Hours:
         names = [str(source) for source in self.sources]
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
+    def has(self, day: date) -> bool:
+        """Whether any instant falls on a UTC day."""
+        return bool((self.times.astype("datetime64[D]") == np.datetime64(day)).any())
+
 
 def gather(
     files: Iterable[Description], wants: Sequence[Want], grid: Grid, *, issued: np.datetime64 | None = None
