@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +12,10 @@ import typer
 from cranpm.options import leaf, parse_leads
 
 if TYPE_CHECKING:
+    from cranpm.data.progress import Progress
+    from cranpm.data.store import Store
     from cranpm.forecast.engine import Engine
+    from cranpm.forecast.maps import Thumbnail
     from cranpm.forecast.output import Written
     from cranpm.region import Region
 
@@ -53,9 +58,17 @@ def run_forecast(
 forecast = leaf(run_forecast)
 
 
-def write_day(pack, engine, store, day, leads, out, form, progress):  # type: ignore[no-untyped-def]
+def write_day(
+    pack: Region,
+    engine: Engine,
+    store: Store,
+    day: dt.date,
+    leads: tuple[int, ...],
+    out: Path,
+    form: Form,
+    progress: Progress,
+) -> tuple[Written, Path]:
     """Forecast one issue day into a file and a picture; see `run_forecast`."""
-    import datetime as dt
 
     from cranpm.forecast.maps import Thumbnail
     from cranpm.forecast.output import provenance, write_forecast
@@ -70,7 +83,7 @@ def write_day(pack, engine, store, day, leads, out, form, progress):  # type: ig
         progress("forecasting tiles", done[0], total)
 
     small = {lead: Thumbnail(store.fine) for lead in leads}
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     attributes = provenance(
         engine.spec, store, title=pack.title, licence=pack.licence, attribution=_attribution(pack), created=now
     )
@@ -82,8 +95,7 @@ def write_day(pack, engine, store, day, leads, out, form, progress):  # type: ig
     return written, _draw(path.with_suffix(".png"), pack, engine, store, day, small)
 
 
-def _draw(path, pack, engine, store, day, small):  # type: ignore[no-untyped-def]
-    import datetime as dt
+def _draw(path: Path, pack: Region, engine: Engine, store: Store, day: dt.date, small: Mapping[int, Thumbnail]) -> Path:
 
     from cranpm.forecast.maps import Bands, draw_forecast
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
 
-Put = Callable[[str, tuple, object], None]
+Put = Callable[[str, tuple[Any, ...], Any], None]
 """put(name, key, values): write a piece of a field."""
 
 
@@ -35,7 +36,7 @@ class Field:
 
     name: str
     dims: tuple[str, ...]
-    data: NDArray | None
+    data: NDArray[Any] | None
     attributes: Mapping[str, object] = field(default_factory=dict)
     dtype: str = ""
     chunks: tuple[int, ...] | None = None
@@ -87,11 +88,13 @@ def _netcdf(
             file.createDimension(name, size)
         for item in fields:
             dtype = item.data.dtype if item.data is not None else np.dtype(item.dtype)
-            packed = {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": item.chunks} if item.chunks else {}
+            packed: dict[str, Any] = (
+                {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": item.chunks} if item.chunks else {}
+            )
             variable = file.createVariable(item.name, dtype, item.dims, fill_value=item.missing, **packed)
             variable.setncatts(dict(item.attributes))
 
-        def put(name: str, key: tuple, values: object) -> None:
+        def put(name: str, key: tuple[Any, ...], values: Any) -> None:
             file.variables[name][key or ...] = values
 
         yield put
@@ -116,8 +119,8 @@ def _zarr(
             attributes=_plain(item.attributes),
         )
 
-    def put(name: str, key: tuple, values: object) -> None:
-        group[name][key or ...] = values
+    def put(name: str, key: tuple[Any, ...], values: Any) -> None:
+        group[name][key or ...] = values  # type: ignore[index]
 
     yield put
     with warnings.catch_warnings():  # Zarr 3 warns that consolidated metadata is xarray's convention, not the format's
@@ -125,7 +128,7 @@ def _zarr(
         zarr.consolidate_metadata(path, zarr_format=3)
 
 
-def _plain(attributes: Mapping[str, object]) -> dict[str, object]:
+def _plain(attributes: Mapping[str, object]) -> dict[str, Any]:
     """Attributes as JSON knows them."""
     return {k: v.tolist() if isinstance(v, (np.ndarray, np.generic)) else v for k, v in attributes.items()}
 

@@ -146,7 +146,7 @@ def fill_today(store: DayStore, day: DayInputs, rows: slice, columns: slice) -> 
     return pm[0], filled
 
 
-def token_centres(grid: Grid, patch: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def token_centres(grid: Grid, patch: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Latitudes and longitudes at which square tokens of a grid are centred; a last partial token counts."""
     rows, columns = -(-grid.height // patch), -(-grid.width // patch)
     middle = (patch - 1) / 2

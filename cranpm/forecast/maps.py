@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 INK, MUTED, SEA, NO_DATA = "#1d2733", "#5b6775", "#e4ebf0", "#b9c0c7"
-STYLE = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,
@@ -169,7 +169,7 @@ def band_bar(
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)
     bar.set_label(bands.caption, fontsize=8)
-    ends = image.norm(np.array(edges))
+    ends = np.asarray(image.norm(np.array(edges)), dtype=float)
     for low, left, right in zip(edges, ends, ends[1:], strict=False):
         text = textwrap.fill(bands.label(low), 14) if right - left > 0.09 else ""
         place = (left + right) / 2, 1.25
@@ -196,7 +196,7 @@ def draw_forecast(
     lowest, highest = np.percentile(shown, [0.2, 99.8]) if shown.size else (0.0, 1.0)
     colours, norm, edges = band_scale(bands, float(lowest), float(highest))
     tall = grid.height / grid.width / np.cos(np.radians((grid.north + grid.south) / 2))
-    width = 3.9 * len(maps) + 0.5
+    width = 3.4 * len(maps) + 0.5
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, 3.4 * tall + 1.35), dpi=170, layout="constrained")
         axes = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
@@ -204,11 +204,18 @@ def draw_forecast(
             image = draw_map(ax, grid, land, values, colours, norm)
             ax.set_title(heading, fontsize=9, loc="left")
         band_bar(figure, image, axes, bands, edges)
-        figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+        head_line(figure, title)
         figure.supxlabel(note, fontsize=6.5, color=MUTED, x=0.01, ha="left")
         part = path.with_name(f".{path.name}.part")
         figure.savefig(part, format="png")
     part.replace(path)
+
+
+def head_line(figure: Figure, text: str) -> None:
+    """A title at the top left, with room of its own above the axes."""
+    room = 0.32 / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - room))  # type: ignore[union-attr,call-arg]
+    figure.text(0.008, 1 - room / 4, text, fontsize=11, fontweight="bold", va="top")
 
 
 def _round_up(value: float) -> float:

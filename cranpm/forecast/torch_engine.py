@@ -42,9 +42,10 @@ class TorchEngine:
         if not isinstance(state, Tensor):
             raise TypeError("the day state must come from this engine's encode_day")
         fields = (tiles.pm, tiles.elevation, tiles.lats, tiles.lons, tiles.wind, tiles.queries, tiles.keys)
+        pm, elevation, lats, lons, wind, queries, keys = (self._tensor(field) for field in fields)
         leads = torch.full((len(tiles.pm),), lead, dtype=torch.long, device=self._device)
         with torch.inference_mode():
-            residual = self._network.forward_tiles(state, *(self._tensor(field) for field in fields), leads)
+            residual = self._network.forward_tiles(state, pm, elevation, lats, lons, wind, queries, keys, leads)
         return residual.float().cpu().numpy()
 
     def _tensor(self, values: NDArray) -> Tensor:

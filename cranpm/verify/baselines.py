@@ -16,6 +16,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from cranpm.errors import CranpmError
 from cranpm.forecast.files import Field, write_atomically
 from cranpm.grid import Grid, bilinear
 
-Map = NDArray[np.float32]
+Map = NDArray[Any]
 BLOCK = 8  # pixels along a block's side
 MEAN_STEP = 0.02  # ug m-3 per count of the mean map
 SCHEMA_VERSION = 1
@@ -133,7 +134,7 @@ def write_fitted(path: Path, fitted: Fitted) -> None:
         _small("cams_mean", ("lead", "coarse_row", "coarse_column"), fitted.cams_mean),
         _small("cams_slope", ("lead", *blocks), fitted.cams_slope),
     ]
-    sizes = {name: size for item in fields for name, size in zip(item.dims, np.shape(item.data), strict=True)}
+    sizes = {name: size for item in fields for name, size in zip(item.dims, _shape(item), strict=True)}
     attributes = {**about, **grids, "data_range": fitted.data_range, "block_pixels": BLOCK}
     with write_atomically(path, sizes, fields, attributes):
         pass
@@ -156,14 +157,17 @@ def read_fitted(path: Path) -> Fitted:
                 raise CranpmError(f"{path}: schema_version {file.schema_version}, {SCHEMA_VERSION} expected: fit again")
             get = {name: np.asarray(file[name][:]) for name in file.variables}
             grids = {name: Grid(**json.loads(file.getncattr(name))) for name in ("fine", "coarse")}
-            names = ("harmonics", "damping", "cams_mean", "cams_slope")
             return Fitted(
                 leads=tuple(int(lead) for lead in get["lead"]),
                 mean=get["mean"].astype(np.float32) * np.float32(file["mean"].step),
-                **{name: get[name].astype(np.float32) for name in names},
+                harmonics=get["harmonics"],
+                damping=get["damping"],
+                cams_mean=get["cams_mean"],
+                cams_slope=get["cams_slope"],
                 data_range=float(file.data_range),
                 about=json.loads(file.about),
-                **grids,
+                fine=grids["fine"],
+                coarse=grids["coarse"],
             )
     except (OSError, KeyError, AttributeError, ValueError, IndexError) as error:
         raise CranpmError(
@@ -175,6 +179,10 @@ def read_fitted(path: Path) -> Fitted:
 def _climatology(fitted: Fitted, day: dt.date) -> Map:
     ratio = np.tensordot(season(np.array(year_fraction(day))), fitted.harmonics, axes=1)
     return np.maximum(fitted.mean * (1 + spread_blocks(ratio.astype(np.float32), fitted.fine)), 0)
+
+
+def _shape(item: Field) -> tuple[int, ...]:
+    return () if item.data is None else item.data.shape
 
 
 def _small(name: str, dims: tuple[str, ...], values: Map) -> Field:

@@ -60,6 +60,7 @@ def run_evaluate(
     from cranpm.forecast.load import load_engine
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.region import load_region
+    from cranpm.verify.baselines import read_fitted
     from cranpm.verify.evaluate import evaluate as score
     from cranpm.verify.fitting import find_fitted
     from cranpm.verify.report import band_edges, write_report
@@ -67,6 +68,8 @@ def run_evaluate(
     for module in ("scores.continuous", "skimage.metrics"):
         require(module, extra="verify")
     pack, ahead = load_region(region), parse_leads(leads)
+    if baselines is not None:
+        read_fitted(baselines)  # a wrong name should not cost minutes
     engine = load_engine(model, random_weights, device)
     wanted = issue_days(pack, None if data is None else Store.open(data).days, days or [])
     with progress_bar() as progress:

@@ -97,6 +97,10 @@ class Evaluation:
         total = sum((result.sums[row] for result in self.of(lead)), NOTHING)
         return scores_of(getattr(total, part))
 
+    def bands(self, lead: int, row: str) -> NDArray[np.float64]:
+        """Pixels, error and squared error per concentration band, pooled over days, shape (3, bands)."""
+        return np.sum([result.bands[row] for result in self.of(lead)], axis=0)
+
     def daily_rmse(self, lead: int, row: str) -> list[float]:
         """RMSE of each day, ug m-3."""
         return [scores_of(result.sums[row].fine).rmse or 0.0 for result in self.of(lead)]

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cranpm.forecast.maps import INK, MUTED, STYLE, Bands, band_bar, band_scale, draw_map, shrink
+from cranpm.forecast.maps import INK, MUTED, STYLE, Bands, band_bar, band_scale, draw_map, head_line, shrink
 from cranpm.grid import Grid
 from cranpm.verify.baselines import ROWS, Map
 from cranpm.verify.evaluate import Evaluation, PeriodMeans
@@ -45,8 +45,8 @@ def draw_skill(path: Path, found: Evaluation) -> None:
                 if gain.low is not None:
                     ax.plot([gain.low, gain.high], [place, place], color=COLOURS[row], linewidth=2, alpha=0.55)
                 ax.plot(gain.percent, place, MARKERS[row], color=COLOURS[row], markersize=6)
-                text = f"{gain.percent:+.1f}" if abs(gain.percent) >= 0.05 else "0"
-                ax.annotate(text.replace("-", "−"), (gain.percent, place), (0, 6), textcoords="offset points",
+                text = number(gain.percent, "+.1f")
+                ax.annotate(text, (gain.percent, place), (0, 6), textcoords="offset points",
                             ha="center", fontsize=7, color=INK)  # fmt: skip
             ax.set_title(f"T+{lead}", loc="left", fontsize=9, fontweight="bold")
             ax.set_yticks(range(len(rows)), [ROWS[row] for row in reversed(rows)])
@@ -142,13 +142,13 @@ def draw_day(
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=7, length=2)
         bar.set_label("forecast minus truth, µg/m³: orange too high, purple too low", fontsize=8)
-        figure.suptitle(title, fontsize=10, fontweight="bold", x=0.01, ha="left")
+        head_line(figure, title)
 
 
 def draw_bands(path: Path, found: Evaluation, lead: int) -> None:
     """Mean error by the concentration of the truth."""
     rows = [row for row in found.rows if row != "climatology"]
-    sums = {row: sum(result.bands[row] for result in found.of(lead)) for row in rows}
+    sums = {row: found.bands(lead, row) for row in rows}
     kept = [k for k in range(len(found.edges) + 1) if sums["model"][0, k] > 0]
     with _figure(path, 7.6, 2.7) as figure:
         ax = figure.subplots()
@@ -178,7 +178,7 @@ def _figure(path: Path, width: float, height: float, dpi: int = 160) -> Iterator
     """A figure in the house style, written under a temporary name first."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr]
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr,call-arg]
         yield figure
         part = path.with_name(f".{path.name}.part")
         figure.savefig(part, format="png")

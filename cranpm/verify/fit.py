@@ -68,7 +68,7 @@ def fit(past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool
     mean = _completed(sums.total / np.maximum(sums.count, 1), sums.count > 0)
     truth, cams = np.stack(sums.truth), np.stack(sums.cams)
     valid = np.isfinite(truth)
-    seen = valid.any(axis=0)
+    seen: Map = np.asarray(valid.any(axis=0))
     level = np.where(seen, np.nansum(truth, axis=0) / np.maximum(valid.sum(axis=0), 1), np.nan)
     harmonics = _harmonics(sums.days, truth, level)
     usual = level * (1 + np.tensordot(_seasons(sums.days).T, harmonics, axes=1))
@@ -168,11 +168,11 @@ def _slope(x: Map, y: Map) -> Map:
     return np.where(xx > 0, xy / np.maximum(xx, 1e-9), 0.0)
 
 
-def _complete_all(fields: Map, known: NDArray[np.bool_]) -> Map:
+def _complete_all(fields: Map, known: Map) -> Map:
     return np.stack([_completed(part, known) for part in fields]).astype(np.float32)
 
 
-def _completed(values: Map, known: NDArray[np.bool_]) -> Map:
+def _completed(values: Map, known: Map) -> Map:
     """A field whose unknown places (sea) take the mean of their known neighbours, spreading outward."""
     values, known = np.where(known, values, 0.0), known.copy()
     for _ in range(4):  # enough for interpolation at the coast; further out at sea nothing is read

@@ -65,7 +65,12 @@ def fit_sample(region: Region, years: Sequence[int], progress: Progress) -> Fitt
             yield PastDay(simulated.day, simulated.ghap, cams)
             progress(f"simulating and fitting {region.name}", done, len(days))
 
-    about = {"region": region.name, "world": "sample", "years": list(years), "simulated": world.identity()}
+    about: dict[str, object] = {
+        "region": region.name,
+        "world": "sample",
+        "years": list(years),
+        "simulated": world.identity(),
+    }
     return fit(past(), world.fine, world.coarse, world.land, about)
 
 
@@ -78,7 +83,11 @@ def fit_store(store: Store, years: Sequence[int], progress: Progress) -> Fitted:
             yield day
             progress("fitting on days of the store", done, len(days))
 
-    about = {"region": store.region, "world": "sample" if store.simulated else "real", "years": list(years)}
+    about: dict[str, object] = {
+        "region": store.region,
+        "world": "sample" if store.simulated else "real",
+        "years": list(years),
+    }
     about["simulated"] = store.attrs.get("simulated")
     return fit(past(), store.fine, store.coarse, store.land, about)
 

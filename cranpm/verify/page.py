@@ -24,8 +24,10 @@ border-left:6px solid var(--warnline);padding:9px 14px;margin:0 0 18px;font-size
 .verdict{background:var(--soft);border-left:6px solid var(--blue);padding:14px 18px;margin:18px 0}
 .verdict strong.lead{font-size:18px;display:block;margin-bottom:6px}.verdict ul{margin:0;padding-left:20px}
 .verdict li{margin:3px 0}.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;width:100%;
-font-variant-numeric:tabular-nums;margin:6px 0}th,td{padding:5px 7px;text-align:right;border-bottom:1px solid var(--line);
-white-space:nowrap}th{color:var(--muted);font-weight:600}th:first-child,td:first-child{text-align:left}
+font-variant-numeric:tabular-nums;margin:6px 0}
+th,td{padding:5px 7px;text-align:right;border-bottom:1px solid var(--line);
+white-space:nowrap}th{color:var(--muted);font-weight:600}
+th:first-child,td:first-child{text-align:left}
 thead tr.group th{text-align:center;border-bottom:none;color:var(--ink)}td.sep,th.sep{border-left:2px solid var(--line)}
 tr.model td{background:#eaf3f9;font-weight:600}td.best::after{content:" \\25CF";color:var(--blue);font-size:9px}
 td:not(.best)::after{content:" \\25CF";color:transparent;font-size:9px}td:first-child::after{content:none!important}
@@ -38,10 +40,9 @@ dd{margin:0;overflow-wrap:anywhere}
 
 def page(title: str, body: Sequence[str]) -> str:
     """The whole document."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</title><style>{CSS}</style></head>\n<body>\n' + (
-        "\n".join(body) + "\n</body></html>\n"
-    )
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f"<head>{meta}<title>{escape(title)}</title><style>{CSS}</style></head>"
+    return f'<!doctype html>\n<html lang="en">{head}\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
 
 
 def banner(text: str) -> str:
@@ -91,13 +92,15 @@ def score_table(found: Evaluation, lead: int) -> str:
                 kinds = (["best"] if marks[k].get(name) == row else []) + (["sep"] if name == "RMSE" else [])
                 line.append(f'<td class="{" ".join(kinds)}">{cells[k][row][name]}</td>')
         body.append(f"<tr{' class=model' if row == 'model' else ''}>{''.join(line)}</tr>")
-    pixels = [next(iter(part.values())).n for part in parts]
-    heads = f'<th class="sep" colspan="7">1 km ({pixels[0]:,} pixels)</th><th class="sep" colspan="7">25 km ({pixels[1]:,} blocks)</th>'
-    names = "".join(f"<th{' class=sep' if name == 'RMSE' else ''}>{name}</th>" for name in columns) * 2
-    return (
-        f'<h3>T+{lead}, {len(found.of(lead))} days</h3><div class="scroll"><table><thead><tr class="group"><th></th>{heads}</tr>'
-        f"<tr><th>method</th>{names}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    counts = [next(iter(part.values())).n for part in parts]
+    heads = "".join(
+        f'<th class="sep" colspan="{len(columns)}">{scale} ({count:,} {what})</th>'
+        for scale, what, count in zip(("1 km", "25 km"), ("pixels", "blocks"), counts, strict=True)
     )
+    names = "".join(f"<th{' class=sep' if name == 'RMSE' else ''}>{name}</th>" for name in columns) * 2
+    head = f'<thead><tr class="group"><th></th>{heads}</tr><tr><th>method</th>{names}</tr></thead>'
+    title = f"<h3>T+{lead}, {len(found.of(lead))} days</h3>"
+    return f'{title}<div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
 
 
 def _cells(scores: dict[str, Scores]) -> dict[str, dict[str, str]]:
@@ -130,7 +133,7 @@ def _best(scores: dict[str, Scores]) -> dict[str, str]:
     for name, value in distance.items():
         known = {row: value(one) for row, one in scores.items() if value(one) is not None}
         if known:
-            best[name] = min(known, key=lambda row, known=known: known[row])
+            best[name] = min(known, key=known.__getitem__)
     return best
 
 

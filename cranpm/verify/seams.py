@@ -21,7 +21,7 @@ def seam_ratio(change: NDArray, valid: NDArray[np.bool_], plan: TilePlan) -> flo
     """
     at_edges, everywhere = [], []
     for axis, starts in ((0, plan.rows), (1, plan.columns)):
-        edges = {start for start in starts[1:]} | {start + plan.size for start in starts[:-1]}
+        edges = set(starts[1:]) | {start + plan.size for start in starts[:-1]}
         both = valid & np.roll(valid, 1, axis)
         steps = np.abs(change - np.roll(change, 1, axis))
         places = np.zeros(change.shape[axis], bool)

@@ -16,7 +16,7 @@ HIGH = 40.0  # ug m-3: above it the CRAN-PM paper finds under-prediction over In
 _DRAWS, _LEVEL = 2000, 95
 _FEW_DAYS = 5
 _SAME = 0.05  # percent: less is no difference
-BLANK = "–"
+BLANK = "\u2013"
 
 Outcome = Literal["beats", "same", "unclear", "loses"]
 
@@ -113,10 +113,11 @@ def _against_the_rest(found: Evaluation) -> str:
     others = [row for row in found.rows if row not in ("model", "persistence")]
     if not others:
         return ""
-    ahead, behind = [], []
+    ahead: list[str] = []
+    behind: list[str] = []
     for lead in _scored(found):
         rmse = {row: _value(found.scores(lead, row)) for row in ("model", *others)}
-        best = min(others, key=lambda row, rmse=rmse: rmse[row])
+        best = min(others, key=rmse.__getitem__)
         text = f"{ROWS[best]} at T+{lead} ({rmse[best]:.2f} against {rmse['model']:.2f})"
         (ahead if rmse["model"] < rmse[best] else behind).append(text)
     parts = []
@@ -155,7 +156,7 @@ def _above(found: Evaluation, lead: int, row: str) -> float | None:
     """Mean error over pixels whose truth exceeds HIGH; None where the bands do not split there or hold none."""
     if HIGH not in found.edges:
         return None
-    total = sum(result.bands[row] for result in found.of(lead))
+    total = found.bands(lead, row)
     n, error = total[0, found.edges.index(HIGH) + 1 :].sum(), total[1, found.edges.index(HIGH) + 1 :].sum()
     return float(error / n) if n > 0 else None
 
@@ -167,7 +168,7 @@ def number(value: float | None, form: str) -> str:
     text = format(value, form)
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("+-")
-    return text.replace("-", "−")
+    return text.replace("-", "\u2212")
 
 
 def _scored(found: Evaluation) -> list[int]:

@@ -1,0 +1,137 @@
+"""The report as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+import cranpm
+from cranpm.data.store import Store
+from cranpm.forecast.engine import Engine
+from cranpm.region import Region
+from cranpm.verify.baselines import Fitted
+from cranpm.verify.evaluate import Evaluation
+from cranpm.verify.figures import band_name
+from cranpm.verify.metrics import Scores
+from cranpm.verify.verdict import headline, skill
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a report is about.
+
+    Attributes:
+        region: the pack.
+        engine: the model.
+        store: inputs and truth.
+        fitted: the fitted baselines, where there are any.
+        found: the scores.
+        period: scores of the period means at the first lead, of the model and of persistence.
+        sentences: the verdict.
+    """
+
+    region: Region
+    engine: Engine
+    store: Store
+    fitted: Fitted | None
+    found: Evaluation
+    period: dict[str, Scores]
+    sentences: list[str]
+
+    @property
+    def leads(self) -> list[int]:
+        """The leads that could be scored."""
+        return [lead for lead in self.found.leads if self.found.of(lead)]
+
+
+def summary(case: Case) -> dict[str, object]:
+    """The report as JSON: concentrations in ug m-3, pooled over valid land pixels and days."""
+    found, scored = case.found, case.leads
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "region": case.region.name,
+        "world": "sample" if case.store.simulated else "real",
+        "model": case.engine.spec.name,
+        "days": [day.isoformat() for day in found.days],
+        "tiles": found.tiles,
+        "leads": {str(lead): _rows(found, lead, "fine") for lead in scored},
+        "leads_25km": {str(lead): _rows(found, lead, "blocks") for lead in scored},
+        "verdict": [headline(found) + ".", *case.sentences],
+        "skill": {str(lead): {row: asdict(skill(found.of(lead), row)) for row in found.rows} for lead in scored},
+        "bands": {"edges": list(found.edges), **{str(lead): band_errors(found, lead) for lead in scored}},
+        "period_mean": {"lead": found.period.lead, **{row: asdict(scores) for row, scores in case.period.items()}},
+        "daily_rmse": {str(lead): _daily(found, lead) for lead in scored},
+        "clipped_pixels": {str(lead): sum(result.clipped for result in found.of(lead)) for lead in scored},
+        "seam_ratio": {str(lead): seam_of(found, lead) for lead in scored},
+        "ssim": {
+            "data_range": found.data_range[0],
+            "data_range_is": found.data_range[1],
+            "window": "Gaussian, sigma 1.5",
+        },
+        "skipped": [{"day": day.isoformat(), "lead": lead, "reason": why} for day, lead, why in found.skipped],
+        "notes": list(found.notes),
+        "published": dict(case.region.published),
+        "provenance": _provenance(case),
+    }
+
+
+def _rows(found: Evaluation, lead: int, part: str) -> dict[str, dict[str, float | int | None]]:
+    rows = {}
+    for row in found.rows:
+        plain, weighted = asdict(found.scores(lead, row, part)), asdict(found.scores(lead, row, f"{part}_w"))
+        rows[row] = plain | {f"{name}_w": value for name, value in weighted.items() if name != "n"}
+    return rows
+
+
+def band_errors(found: Evaluation, lead: int) -> dict[str, list[dict[str, float | int | str | None]]]:
+    out = {}
+    for row in found.rows:
+        out[row] = [
+            {
+                "band": band_name(found.edges, k),
+                "n": int(n),
+                "bias": float(error / n) if n else None,
+                "rmse": float(np.sqrt(squared / n)) if n else None,
+            }
+            for k, (n, error, squared) in enumerate(found.bands(lead, row).T)
+        ]
+    return out
+
+
+def _daily(found: Evaluation, lead: int) -> dict[str, dict[str, float]]:
+    days = [result.day.isoformat() for result in found.of(lead)]
+    return {row: dict(zip(days, found.daily_rmse(lead, row), strict=True)) for row in found.rows}
+
+
+def seam_of(found: Evaluation, lead: int) -> float | None:
+    known = [result.seam for result in found.of(lead) if result.seam is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _provenance(case: Case) -> dict[str, object]:
+    spec, store, fitted = case.engine.spec, case.store, case.fitted
+    return {
+        "created": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "cranpm_version": cranpm.__version__,
+        "model_hash": spec.hash,
+        "model_licence": spec.licence,
+        "model_region": spec.region,
+        "model_trained_on_simulated": spec.simulated,
+        "model_provenance": json.loads(json.dumps(dict(spec.provenance), default=str)),
+        "random_weights": spec.random_weights,
+        "device": spec.device,
+        "simulated": store.attrs.get("simulated"),
+        "sources": store.attrs.get("sources"),
+        "licences": store.attrs.get("licences"),
+        "fine_edges_wsen": list(store.fine.edges),
+        "overlap": store.overlap,
+        "baselines": None if fitted is None else fitted.about,
+        "seconds": round(case.found.seconds, 1),
+        "region_licence": case.region.licence,
+        "region_attribution": case.region.attribution,
+    }
