@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import netCDF4
 import numpy as np
@@ -57,6 +58,11 @@ class Axes:
     def instants(self) -> Times:
         """All valid times, flat."""
         return self.valid.reshape(-1)
+
+    @cached_property
+    def ends(self) -> tuple[np.datetime64, np.datetime64]:
+        """First and last valid time; asked of every file for every day, so kept."""
+        return self.valid.min(), self.valid.max()
 
 
 def read_axes(data: netCDF4.Dataset, source: Source) -> Axes:

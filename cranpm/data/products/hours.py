@@ -72,18 +72,31 @@ def gather(
 
     Returns:
         By store name; names without any instant are absent.
+
+    Raises:
+        CranpmError: a file cannot be read, or no file of a wanted name reaches over the grid.
     """
     pieces: dict[str, list[Hours]] = {}
+    elsewhere: dict[str, CranpmError] = {}
+    start, stop = min(want.start for want in wants), max(want.stop for want in wants)
     for file in files:
+        if not _touches(file, start, stop):
+            continue
         todo = [(want, found) for want in wants if (found := _index(file, want, issued)) is not None]
         if not todo or file.axes is None:
             continue
-        part = cut(file.axes, grid, file.source)
+        try:
+            part = cut(file.axes, grid, file.source)
+        except CranpmError as error:
+            elsewhere |= {want.name: error for want, _ in todo}
+            continue
         with open_netcdf(file.source) as data:
             for want, (index, times) in todo:
                 values = _values(data, file, want, index, part)
                 hours = Hours(times, to_grid(values, part.grid, grid), (file.source,), not coincide(part.grid, grid))
                 pieces.setdefault(want.name, []).append(hours)
+    if lost := [name for name in elsewhere if name not in pieces]:
+        raise elsewhere[lost[0]]
     return {name: _merge(found) for name, found in pieces.items()}
 
 
@@ -115,6 +128,14 @@ def span(day: date, *, first_hour: int = 0) -> tuple[np.datetime64, np.datetime6
 
 def _clock(hours: Sequence[float] | NDArray) -> str:
     return ", ".join(f"{int(h):02d}:{round(h % 1 * 60):02d}" for h in hours) or "no instant"
+
+
+def _touches(file: Description, start: np.datetime64, stop: np.datetime64) -> bool:
+    """Whether a file's times overlap [start, stop)."""
+    if file.axes is None or not file.axes.valid.size:
+        return False
+    first, last = file.axes.ends
+    return bool(first < stop and last >= start)
 
 
 def _index(file: Description, want: Want, issued: np.datetime64 | None) -> tuple[dict[str, Index], Times] | None:

@@ -268,3 +268,19 @@ def test_truncated_station_tables_and_rasters_are_problems(new_files: Path) -> N
     raster.write_bytes(raster.read_bytes()[:300])
     problems = Catalogue(new_files).problems
     assert len(problems) == 3 and all("again" in line for line in problems)
+
+
+def test_files_of_another_area_are_passed_over_when_one_covers_the_region(
+    legacy_files: Path, edit: Edit, era5_daily: Daily
+) -> None:
+    expected, path = era5_daily(legacy_files), surface(legacy_files)
+    other = path.with_name("a_first_in_order.nc")
+    other.write_bytes(path.read_bytes())
+
+    def move(data: netCDF4.Dataset) -> None:
+        data["longitude"][:] = data["longitude"][:] + 40
+
+    edit(other, move)
+    assert np.array_equal(era5_daily(legacy_files), expected)
+    path.unlink()
+    refused(lambda: era5_daily(legacy_files), "a_first_in_order.nc: covers .* 45..46.75E, but the region needs")
