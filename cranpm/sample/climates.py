@@ -69,25 +69,25 @@ class Climate:
 
 
 EUROPE = Climate(
-    name="europe", temperature=(277, 296), lapse_north=(0.9, 0.7), diurnal=4.5, wind=((1.2, 0.2), (0.6, -0.3)), jet=(18, 11),
-    storms=(4.6, 3.6), steering=7.0, lifetime=2.2, dryness=(0.95, 1.05), rain=3.2, mixing=(380, 900), stagnation=0.32,
-    hidden=0.16, emission=0.075, heating=(1.3, 0.0), rural=0.35, day_noise=0.18, background=(2.5, 4.0), inflow=(10.0, 7.0),
-    cities=7, fires=0.25, fire_season=(225, 45), fire_size=3.0, relative_humidity=(0.80, 0.66), cams_bias=0.8, cams_noise=0.4,
+    name="europe", temperature=(277, 296), lapse_north=(0.9, 0.7), diurnal=4.5, wind=((0.8, 0.2), (0.5, -0.2)), jet=(18, 11),
+    storms=(3.9, 3.2), steering=5.5, lifetime=3.6, dryness=(0.75, 0.85), rain=2.0, mixing=(340, 950), stagnation=0.36,
+    hidden=0.12, emission=0.24, heating=(1.8, 0.0), rural=0.45, day_noise=0.2, background=(2.5, 3.8), inflow=(10.0, 7.0),
+    cities=7, fires=0.12, fire_season=(225, 45), fire_size=1.5, relative_humidity=(0.80, 0.66), cams_bias=0.72, cams_noise=0.36,
 )  # fmt: skip
 
 NORTH_AMERICA = Climate(
     name="north_america", temperature=(282, 297), lapse_north=(0.8, 0.5), diurnal=6.0, wind=((1.0, 0.0), (1.8, -1.2)),
-    jet=(18, 9), storms=(4.6, 3.0), steering=9.0, lifetime=1.8, dryness=(0.95, 2.4), rain=3.2, mixing=(450, 850),
-    stagnation=0.30, hidden=0.2, emission=0.04, heating=(0.6, 0.0), rural=0.25, day_noise=0.2, background=(1.5, 2.5),
-    inflow=(3.0, 3.5), cities=4, fires=1.2, fire_season=(245, 45), fire_size=6.0, relative_humidity=(0.75, 0.5),
-    cams_bias=0.8, cams_noise=0.4,
+    jet=(18, 9), storms=(4.0, 2.6), steering=6.5, lifetime=2.6, dryness=(0.7, 2.0), rain=2.6, mixing=(450, 850),
+    stagnation=0.36, hidden=0.2, emission=0.17, heating=(1.2, 0.0), rural=0.25, day_noise=0.2, background=(2.0, 3.0),
+    inflow=(6.0, 6.0), cities=4, fires=1.0, fire_season=(245, 45), fire_size=4.0, relative_humidity=(0.75, 0.5),
+    cams_bias=0.6, cams_noise=0.32,
 )  # fmt: skip
 
 INDIA = Climate(
     name="india", temperature=(289, 304), lapse_north=(0.6, 0.1), diurnal=6.0, wind=((1.2, -0.6), (-0.8, 1.2)), jet=(16, -2),
-    storms=(2.6, 2.6), steering=4.0, lifetime=2.6, dryness=(2.1, 0.55), rain=4.5, mixing=(450, 1100), stagnation=0.25,
-    hidden=0.16, emission=0.3, heating=(0.5, 0.0), rural=0.6, day_noise=0.16, background=(10.0, 8.0), inflow=(55.0, 25.0),
-    cities=10, fires=1.5, fire_season=(310, 18), fire_size=4.0, relative_humidity=(0.60, 0.80), cams_bias=0.75, cams_noise=0.35,
+    storms=(2.6, 2.6), steering=4.0, lifetime=3.4, dryness=(2.1, 0.8), rain=2.2, mixing=(330, 1000), stagnation=0.85,
+    hidden=0.36, emission=0.52, heating=(1.8, 0.0), rural=0.3, day_noise=0.35, background=(14.0, 10.0), inflow=(110.0, 45.0),
+    cities=10, fires=5.0, fire_season=(310, 18), fire_size=1.5, relative_humidity=(0.60, 0.80), cams_bias=0.6, cams_noise=0.3,
 )  # fmt: skip
 
 CLIMATES = {climate.name: climate for climate in (EUROPE, NORTH_AMERICA, INDIA)}

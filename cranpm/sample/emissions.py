@@ -22,7 +22,8 @@ Field = NDArray[np.float32]
 _LOWLAND = 1400.0  # m: no towns above
 _EPOCH = 8  # days: fires are drawn epoch by epoch, and none burns longer
 _CELL = 2  # degrees: and cell by cell
-_FIRE_CAP = 40.0  # kg/s
+_FIRE_RADIUS = 14.0  # km
+_FIRE_CAP = 6.0  # kg/s
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def city_map(grid: Grid, cities: list[City]) -> Field:
     total = np.zeros(grid.shape, np.float32)
     km_row = grid.step * KM_PER_DEGREE
     for city in cities:
-        _add_blob(total, grid, city.lat, city.lon, max(city.radius, 0.6 * km_row), 26 * city.people**0.8)
+        _add_blob(total, grid, city.lat, city.lon, max(city.radius, 0.6 * km_row), 45 * city.people**0.8)
     for line in _roads(cities):
         _add_line(total, grid, *line)
     return total
@@ -115,7 +116,7 @@ def fire_map(grid: Grid, fires: list[Fire]) -> Field:
     """Emission of fires on a grid, ug m-2 s-1."""
     total = np.zeros(grid.shape, np.float32)
     for fire in fires:
-        _add_blob(total, grid, fire.lat, fire.lon, max(7.0, 0.5 * grid.step * KM_PER_DEGREE), fire.strength * 1e3)
+        _add_blob(total, grid, fire.lat, fire.lon, max(_FIRE_RADIUS, 0.5 * grid.step * KM_PER_DEGREE), fire.strength * 1e3)
     return total
 
 

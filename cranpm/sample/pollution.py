@@ -27,7 +27,7 @@ Field = NDArray[np.float32]
 BLOCK = 24  # days
 _SPIN_UP = 9  # days before a block in which the coarse runs forget their start
 _NEST_SPIN_UP = 3  # the same for the nest
-_CARRY = 1.3  # wind of the mixed layer over the 10 m wind
+_CARRY = 1.2  # wind of the mixed layer over the 10 m wind
 _STEPS = 8
 
 
@@ -71,8 +71,8 @@ class Pollution:
         self.coarse = Transport(coarse, ground.coarse_elevation, halvings=1)
         self.nest = Transport(ground.nest, ground.nest_elevation, halvings=3)
         self.to_nest, self.to_fine = Regrid(coarse, ground.nest), Regrid(ground.nest, ground.fine)
-        self.hidden = Waves(Spectrum("hidden", 48, 900, 0.4, 0.8), coarse, latitude)
-        self.activity = Waves(Spectrum("activity", 48, 700, 0.5, 0.7), coarse, latitude)
+        self.hidden = Waves(Spectrum("hidden", 48, 900, 0.4, 1.5), coarse, latitude)
+        self.activity = Waves(Spectrum("activity", 64, 400, 0.4, 1.3), coarse, latitude)
         self.haze = Waves(Spectrum("haze", 32, 3000, 0.3, 2.5, 3.0), coarse, latitude)
         self.errors = Waves(Spectrum("cams errors", 48, 900, 0.5, 1.2), coarse, latitude)
         self.depths = Waves(Spectrum("cams depths", 48, 900, 0.5, 0.9), coarse, latitude)
@@ -104,7 +104,7 @@ class Pollution:
         """The truth one day later on the coarse grid and the nest, and (where wanted) its daily mean at 1 km."""
         sources = self._sources(day, weather, cams=False)
         hidden = np.exp(self.climate.hidden * self.hidden.field(self.hidden.amplitudes(_instants(day), *self.key)))
-        mixing = np.clip(weather.mixing * hidden, 100, 3000)
+        mixing = np.clip(weather.mixing * hidden, 80, 3000)
         u, v = _CARRY * weather.fields["u10"], _CARRY * weather.fields["v10"]
         rain = weather.fields["tp"] * np.float32(1000)
         local = None if nest is None else self._nest_day(sources, u, v, mixing, rain)
@@ -126,7 +126,7 @@ class Pollution:
     ) -> tuple[list[Air], Field]:
         """Air at the eight instants on the nest, and the day's emission there."""
         fields = self.to_nest(np.concatenate([u, v, mixing, rain, sources.above[None], sources.factor[None]]))
-        fields[:_STEPS * 2] *= 1 - 0.35 * self.ground.basin
+        fields[: _STEPS * 2] *= 1 - 0.55 * self.ground.basin
         fields[_STEPS * 2 : _STEPS * 3] *= 1 - 0.35 * self.ground.basin
         airs = [Air(*fields[hour : 4 * _STEPS : _STEPS], fields[-2]) for hour in range(_STEPS)]
         emission = self.climate.emission * self.ground.nest_emission * fields[-1]
@@ -156,7 +156,7 @@ class Pollution:
     def _forecast(self, issued: int, state: Field) -> tuple[list[DayWeather], Field]:
         """Weather and CAMS-like PM2.5 issued at a day, which see the weather only as the forecast has it."""
         days = self.weather.forecast(issued)
-        fires = self._fires(issued)
+        fires = self.fires(issued)
         pm = []
         for lead, weather in enumerate(days):
             sources = self._sources(issued + lead, weather, cams=True, fires=fires)
@@ -167,9 +167,10 @@ class Pollution:
     def _sources(self, day: int, weather: DayWeather, *, cams: bool, fires: list[Fire] | None = None) -> _Sources:
         """Emissions of a day as they are, or as the CAMS-like model believes them to be."""
         climate, noon = self.climate, np.array([day + 0.5])
-        cold = np.clip((290 - weather.fields["t2m"].mean(axis=0)) / 14, 0, 1.7)
+        warmth = sum(climate.temperature) / 2 + 3
+        cold = np.clip((warmth - weather.fields["t2m"].mean(axis=0)) / 14, 0, 1.7)
         factor = (1 + climate.heating[0] * cold) * (0.9 if dt.date.fromordinal(day).weekday() >= 5 else 1.04)
-        fires = self._fires(day) if fires is None else fires
+        fires = self.fires(day) if fires is None else fires
         if cams:
             errors = self.errors.field(self.errors.amplitudes(noon, *self.key))[0]
             factor = factor * self.cams_pattern * np.exp(climate.cams_noise * errors)
@@ -191,7 +192,8 @@ class Pollution:
         inflow = between(self.climate.inflow, summer) * np.exp(0.45 * haze) * land
         return above.astype(np.float32), inflow.astype(np.float32)
 
-    def _fires(self, day: int) -> list[Fire]:
+    def fires(self, day: int) -> list[Fire]:
+        """The fires that burn in the coarse window on a day."""
         day_of_year = dt.date.fromordinal(day).timetuple().tm_yday
         return fires_of(self.seed, self.realisation, self.climate, self.ground.terrain_grid, day, day_of_year)
 

@@ -5,6 +5,8 @@ Everything is anchored on latitude and longitude, so overlapping windows agree o
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from cranpm.sample.noise import value_noise
 from cranpm.sample.places import PLATEAUX, RIDGES
 
 _SHORE = 8  # pixels over which the land rises from the coast
+_HIGHEST = 5600.0  # m: no peak of the sample world is higher
 _OUTLINE = 0.05  # degrees: the ranges are drawn at this spacing, detail is added at the pixels
 
 
@@ -40,6 +43,7 @@ def terrain(seed: int, grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.bool
         ("knolls", seed), grid.lats, grid.lons, 0.1
     )
     height = outline * (0.35 + 1.1 * rugged) + (25 + 260 * hills**2 * (1 + outline / 400)) * inland
+    height = height / (1 + (height / _HIGHEST) ** 4) ** 0.25
     return np.where(land, np.maximum(height * np.minimum(inland * 1.6 - 0.4, 1.0), 1.0), 0).astype(np.float32), land
 
 
@@ -75,7 +79,7 @@ def _outline(grid: Grid) -> tuple[NDArray[np.float32], Grid]:
 def _distance_km(lats: NDArray, lons: NDArray, points: tuple[tuple[float, float], ...]) -> NDArray:
     """Distance of every node from a line of points, km, on a plane scaled at each segment."""
     best = np.full(np.broadcast_shapes(lats.shape, lons.shape), np.inf)
-    for (lat0, lon0), (lat1, lon1) in zip(points, points[1:], strict=False):
+    for (lat0, lon0), (lat1, lon1) in pairwise(points):
         scale = np.cos(np.radians((lat0 + lat1) / 2))
         north, east = lats - lat0, wrap_longitude(lons - lon0) * scale
         up, right = lat1 - lat0, (lon1 - lon0) * scale

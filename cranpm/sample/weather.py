@@ -27,8 +27,8 @@ _GAS, _GRAVITY, _LAPSE = 287.0, 9.80665, 0.0062
 _LOW = np.array([0.55, 0.75, 0.90, 0.96, 1.0])  # share of the low streamfunction on each of LEVELS
 _HIGH = np.array([2.20, 1.25, 0.62, 0.30, 0.0])  # share of the high one
 _TILT = 0.9  # radians by which the high wave lies west of the low one
-_PREDICTABLE = 6.0  # days over which a forecast of the waves loses its skill
-_SHOWERS_PREDICTABLE = 1.8  # the same for showers
+_PREDICTABLE = 12.0  # days over which a forecast of the waves loses its skill
+_SHOWERS_PREDICTABLE = 4.0  # the same for showers
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Weather:
         land = between(climate.mixing, summer) * (1 + (0.35 + 0.2 * summer) * cycle)
         depth = np.where(self.land, land, 600.0)
         shape = np.exp(-climate.stagnation * anti - 0.05 * np.clip(stability, -5, 5)) * (0.55 + speed / 7.0)
-        return np.clip(depth * shape, 120, 2800).astype(np.float32)
+        return np.clip(depth * shape, 90, 2800).astype(np.float32)
 
     def _solar_hour(self) -> NDArray[np.float64]:
         """Local solar time of the eight instants, hours, shape (8, 1, W)."""

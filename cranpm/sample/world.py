@@ -13,6 +13,7 @@ from cranpm.grid import Grid
 from cranpm.region import Region, Window
 from cranpm.sample.climates import climate_of
 from cranpm.sample.composition import species
+from cranpm.sample.emissions import Fire
 from cranpm.sample.geography import make_ground
 from cranpm.sample.pollution import BLOCK, DayPollution, Pollution
 from cranpm.sample.regrid import Regrid
@@ -113,6 +114,10 @@ class World:
     def terrain(self) -> tuple[Grid, Field]:
         """Elevation in m on a 0.01 degree grid that covers the coarse window, and that grid."""
         return self._ground.terrain_grid, self._ground.terrain
+
+    def fires(self, day: dt.date) -> list[Fire]:
+        """The fires that burn in the coarse window on a day."""
+        return self._pollution.fires(day.toordinal())
 
     def _simulated(self, day: int, result: DayPollution) -> SimulatedDay:
         ground, summer = self._ground, self._pollution.weather.summer(day)
