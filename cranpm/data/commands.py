@@ -46,4 +46,4 @@ def prepare(
     store = Store.open(out)
     kind = "simulated days" if store.simulated else "days"
     typer.echo(f"{out}: {len(store.days)} {kind} of {store.region}, {len(store.days) - before} of them new")
-    typer.echo(f"ready: {format_days(store.days)}")
+    typer.echo(f"ready: {format_days(store.days)}; use it with --data {out}")

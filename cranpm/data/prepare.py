@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.data.catalogue import Catalogue
-from cranpm.data.days import format_days
+from cranpm.data.days import ONE_DAY, format_days
 from cranpm.data.layout import (
     FORECAST_LEADS,
     STORE_CHANNELS,
@@ -142,9 +142,12 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
     failed: dict[date, CranpmError] = {}
     done: set[date] = set()
     at_stations = _station_days(writer, days, catalogue.files)
+    by_day = _by_day(catalogue.files)
     for number, day in enumerate(days, start=1):
         try:
-            writer.write_day(replace(day_record(catalogue.files, day, writer.header), stations=at_stations[number - 1]))
+            near = {id(file): file for when in (day, day + ONE_DAY) for file in by_day.get(when, ())}
+            record = day_record(list(near.values()), day, writer.header)
+            writer.write_day(replace(record, stations=at_stations[number - 1]))
             done.add(day)
         except CranpmError as error:
             failed[day] = error
@@ -156,6 +159,15 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
         first, *others = failed
         also = f" (nor could {format_days(others)} be prepared)" if others else ""
         raise CranpmError(f"{first} not prepared: {failed[first]}{also}") from failed[first]
+
+
+def _by_day(files: Sequence[Description]) -> dict[date, list[Description]]:
+    """The files that hold each day: of years of files, a day needs those of itself and of the next."""
+    found: dict[date, list[Description]] = {}
+    for file in files:
+        for day in file.days:
+            found.setdefault(day, []).append(file)
+    return found
 
 
 def _station_days(writer: Writer, days: Sequence[date], files: Sequence[Description]) -> NDArray[np.float32]:
