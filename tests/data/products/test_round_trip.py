@@ -144,3 +144,11 @@ def test_another_world_or_foreign_files_are_not_written_over(new_files: Path, tm
     (foreign / "thesis.txt").write_text("dear")
     with pytest.raises(CranpmError, match="not empty"):
         write_files(TinyWorld(), [DAY], foreign)
+
+
+def test_without_pyarrow_the_stations_are_left_out_and_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cranpm.sample.station_files.find_spec", lambda name: None)
+    with pytest.warns(UserWarning, match=r"stations left out: they need pip install \"cranpm\[stations\]\""):
+        write_files(TinyWorld(), [DAY], tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+    assert era5.daily(Catalogue(tmp_path).files, DAY, COARSE).sizes["channel"] == 30
