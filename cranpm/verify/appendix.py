@@ -23,13 +23,13 @@ def published(region: Region) -> list[str]:
         name, _, rest = key.partition("_")
         if name in NAMES and not isinstance(value, str):
             where = f"T+{rest}" if rest.isdigit() else rest or "mean of the year"
-            rows.append([NAMES[name], where, f"{value:,}" if name == "pixels" else f"{value:g}"])
+            rows.append([NAMES[name], where, f"{value:,.0f}" if name == "pixels" else number(value, "g")])
     said = f"{region.published.get('source', 'source not stated')} ({region.published.get('kind', 'kind not stated')})"
     return [
         "<h2>Published figures, for orientation</h2>",
         f"<p>From {escape(said)}. Another network, other data, other days and the whole domain: they are not "
         "comparable with the tables above, and are given to show what was claimed.</p>",
-        page.table(["score", "for", "value"], rows),
+        page.table(["score", "for", "value"], rows, narrow=True),
     ]
 
 

@@ -19,14 +19,16 @@ body{font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",A
 margin:0 auto;max-width:1120px;padding:28px 28px 60px;background:#fff}
 h1{font-size:26px;line-height:1.25;margin:6px 0 4px}h2{font-size:18px;margin:38px 0 8px;padding-top:14px;
 border-top:1px solid var(--line)}h3{font-size:15px;margin:22px 0 6px}p{margin:8px 0;max-width:78ch}
-.sub,.note,figcaption{color:var(--muted);font-size:13px}.banner{background:var(--warn);border:1px solid var(--warnline);
+.sub,.note,figcaption{color:var(--muted);font-size:13px}p.sub,p.note{max-width:none}
+.banner{background:var(--warn);border:1px solid var(--warnline);
 border-left:6px solid var(--warnline);padding:9px 14px;margin:0 0 18px;font-size:14px}
 .verdict{background:var(--soft);border-left:6px solid var(--blue);padding:14px 18px;margin:18px 0}
 .verdict strong.lead{font-size:18px;display:block;margin-bottom:6px}.verdict ul{margin:0;padding-left:20px}
 .verdict li{margin:3px 0}.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;width:100%;
 font-variant-numeric:tabular-nums;margin:6px 0}
-th,td{padding:5px 7px;text-align:right;border-bottom:1px solid var(--line);
-white-space:nowrap}th{color:var(--muted);font-weight:600}
+th,td{padding:5px 5px;text-align:right;border-bottom:1px solid var(--line);
+white-space:nowrap}th{color:var(--muted);font-weight:600;vertical-align:bottom}thead th{white-space:normal}
+table.narrow{width:auto}table.narrow td,table.narrow th{padding-right:28px}
 th:first-child,td:first-child{text-align:left}
 thead tr.group th{text-align:center;border-bottom:none;color:var(--ink)}td.sep,th.sep{border-left:2px solid var(--line)}
 tr.model td{background:#eaf3f9;font-weight:600}td.best::after{content:" \\25CF";color:var(--blue);font-size:9px}
@@ -71,11 +73,12 @@ def facts(pairs: Sequence[tuple[str, object]]) -> str:
     return f"<dl>{rows}</dl>"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table; cells are text."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, narrow: bool = False) -> str:
+    """A plain table; cells are text. A narrow one is as wide as its text."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    kind = ' class="narrow"' if narrow else ""
+    return f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def score_table(found: Evaluation, lead: int) -> str:

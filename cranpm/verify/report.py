@@ -14,7 +14,7 @@ from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
 from cranpm.forecast.engine import Engine
 from cranpm.forecast.maps import Bands
-from cranpm.region import Region
+from cranpm.region import Region, list_regions, load_region
 from cranpm.verify import appendix, figures, page
 from cranpm.verify.baselines import ROWS, Fitted
 from cranpm.verify.evaluate import Evaluation, day_maps
@@ -75,12 +75,13 @@ def html(case: Case, drawn: dict[str, Path]) -> str:
     region, store, found, leads, spec = case.region, case.store, case.found, case.leads, case.engine.spec
     title = f"{spec.name} over {region.title}: 1 km PM2.5 forecasts, scored"
     window = "W {} · S {} · E {} · N {}".format(*(f"{edge:g}°" for edge in store.fine.edges))
-    origin = f"trained on {'simulated ' if spec.simulated else ''}{spec.region}" if spec.region else "untrained"
+    origin = f"trained on {'simulated ' if spec.simulated else ''}{_title(spec.region)}" if spec.region else "untrained"
     unchanged = ", unchanged" if spec.region and spec.region != region.name else ""
+    days = format_days(found.days).replace(",", ", ")
     body = [
         *_banners(case),
         f"<h1>How good is {spec.name} over {region.title}?</h1>",
-        f'<p class="sub">Daily mean PM2.5 at 1 km, {len(found.days)} issue days ({format_days(found.days)}), '
+        f'<p class="sub">Daily mean PM2.5 at 1 km, {len(found.days)} issue days ({days}), '
         f"leads {', '.join(f'T+{lead}' for lead in leads)} · model {origin}{unchanged} · {window}</p>",
         page.verdict_box(headline(found), case.sentences),
         page.figure(drawn["skill"], _SKILL_CAPTION, "RMSE reduction against persistence by lead and method"),
@@ -112,6 +113,7 @@ def html(case: Case, drawn: dict[str, Path]) -> str:
     return page.page(("SIMULATED · " if store.simulated else "") + title, body)
 
 
+_RMSE_OF = ("RMSE of model", "RMSE of persistence")
 _SKILL_CAPTION = (
     "Reduction of the RMSE against persistence at 1 km. Bars: 95 % of 2000 resamplings of the days; days that follow "
     "each other are alike, so the true uncertainty is somewhat larger."
@@ -205,6 +207,11 @@ def _period_caption(found: Evaluation, period: dict[str, Scores]) -> str:
     return (
         f"Mean of {len(found.of(found.period.lead))} days at T+{found.period.lead}, pixel by pixel. {'. '.join(parts)}."
     )
+
+
+def _title(name: str) -> str:
+    """Title of a region that ships with the package, or the name itself."""
+    return load_region(name).title if name in list_regions() else name
 
 
 def _write(path: Path, text: str) -> None:
