@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,6 +46,11 @@ def spread(args: Sequence[str]) -> list[str]:
             option = ""
         out.append(arg)
     return out
+
+
+def plain_warnings() -> None:
+    """Show warnings as one line for a person, not with the line of code that raised them."""
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
 
 
 def parse_leads(values: Sequence[str]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cranpm.options import leaf, parse_leads
+from cranpm.options import leaf, parse_leads, plain_warnings
 
 if TYPE_CHECKING:
     from cranpm.data.progress import Progress
@@ -43,6 +43,7 @@ def run_forecast(
     from cranpm.forecast.load import load_engine
     from cranpm.region import load_region
 
+    plain_warnings()
     pack, days, ahead = load_region(region), parse_days(date), parse_leads(leads)
     if len(days) != 1:
         raise CranpmError(f"--date {date}: one day is expected, such as 2022-03-17")

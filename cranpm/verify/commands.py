@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cranpm.options import leaf, parse_leads
+from cranpm.options import leaf, parse_leads, plain_warnings
 
 
 def run_fit(
@@ -65,6 +65,7 @@ def run_evaluate(
     from cranpm.verify.fitting import find_fitted
     from cranpm.verify.report import band_edges, write_report
 
+    plain_warnings()
     for module in ("scores.continuous", "skimage.metrics"):
         require(module, extra="verify")
     pack, ahead = load_region(region), parse_leads(leads)

@@ -113,7 +113,6 @@ def html(case: Case, drawn: dict[str, Path]) -> str:
     return page.page(("SIMULATED · " if store.simulated else "") + title, body)
 
 
-_RMSE_OF = ("RMSE of model", "RMSE of persistence")
 _SKILL_CAPTION = (
     "Reduction of the RMSE against persistence at 1 km. Bars: 95 % of 2000 resamplings of the days; days that follow "
     "each other are alike, so the true uncertainty is somewhat larger."
@@ -185,9 +184,9 @@ def _band_table(found: Evaluation, lead: int) -> str:
     header = [
         "truth, µg/m³",
         "pixels",
-        *(f"{ROWS[row]}: bias" for row in found.rows),
-        "model: RMSE",
-        "persistence: RMSE",
+        *(f"bias of {ROWS[row]}" for row in found.rows),
+        "RMSE of model",
+        "RMSE of persistence",
     ]
     rows = []
     for k, model in enumerate(bands["model"]):
@@ -200,7 +199,7 @@ def _band_table(found: Evaluation, lead: int) -> str:
 
 def _period_caption(found: Evaluation, period: dict[str, Scores]) -> str:
     parts = [
-        f"{ROWS[row]}: slope {number(scores.slope, '.2f')}, R² {number(scores.r2, '.3f')}, "
+        f"{ROWS[row].capitalize()}: slope {number(scores.slope, '.2f')}, R² {number(scores.r2, '.3f')}, "
         f"bias {number(scores.bias, '+.2f')} µg/m³"
         for row, scores in period.items()
     ]

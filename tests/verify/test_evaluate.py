@@ -1,6 +1,7 @@
 """The scoring loop, on a small made-up store."""
 
 import datetime as dt
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -95,6 +96,21 @@ def test_period_means_are_over_scored_pixels(fitted):
     np.testing.assert_allclose(result.period.truth, expected, rtol=1e-5)
     difference = (result.period.model - result.period.persistence)[store.land]
     np.testing.assert_allclose(difference[np.isfinite(difference)], 1.0, atol=1e-4)
+
+
+def test_memory_does_not_grow_with_the_days():
+    store = make_store(days=14)
+
+    def peak(days: int) -> int:
+        chosen = [FIRST + dt.timedelta(days=k) for k in range(1, 1 + days)]
+        tracemalloc.start()
+        evaluate(ConstantEngine(0.01), store, chosen, (1,), fitted=None)
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(2)  # what is imported on first use does not count
+    assert peak(12) < 1.15 * peak(3)
 
 
 def test_bands_are_those_of_the_truth():
