@@ -122,7 +122,7 @@ def _fields(grid: Grid, day: dt.date, leads: Sequence[int]) -> list[Field]:
 
 def _coordinates(grid: Grid, day: dt.date, leads: Sequence[int]) -> list[Field]:
     epoch = (day - dt.date(1970, 1, 1)).days
-    since = {"units": "days since 1970-01-01 00:00:00", "calendar": "standard"}
+    since = {"units": "days since 1970-01-01 00:00:00", "calendar": "standard", "units_metadata": "leap_seconds: none"}
     valid = np.array([[epoch + lead for lead in leads]], np.int32)
     lons = np.roll(np.round(wrap_longitude(grid.lons), 6), _turn(grid))
     lat_attrs = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y", "long_name": "latitude"}
@@ -140,7 +140,7 @@ def _coordinates(grid: Grid, day: dt.date, leads: Sequence[int]) -> list[Field]:
               {"standard_name": "forecast_period", "long_name": "whole days ahead", "units": "days"}),
         Field("time", _WHEN, valid,
               {"standard_name": "time", "long_name": "start of the valid day, UTC", "bounds": "time_bounds", **since}),
-        Field("time_bounds", (*_WHEN, "bounds"), np.stack([valid, valid + 1], axis=-1), dict(since)),
+        Field("time_bounds", (*_WHEN, "bounds"), np.stack([valid, valid + 1], axis=-1)),
         Field("lat", _SPACE[:1], grid.lats, lat_attrs),
         Field("lon", _SPACE[1:], lons, lon_attrs),
     ]  # fmt: skip
@@ -149,7 +149,7 @@ def _coordinates(grid: Grid, day: dt.date, leads: Sequence[int]) -> list[Field]:
 def _maps(grid: Grid) -> list[Field]:
     chunk = (min(_CHUNK, grid.height), min(_CHUNK, grid.width))
     flags = {
-        "standard_name": f"{_PM_NAME} status_flag",
+        "standard_name": "status_flag",
         "long_name": "what the model's PM2.5 of day t was at this pixel",
         "flag_values": np.array([OBSERVED, FILLED, SEA], np.int8),
         "flag_meanings": "observed filled_from_the_day_before_or_the_coarse_analysis sea_not_forecast",
