@@ -53,7 +53,9 @@ def find_cities(seed: int, climate: Climate, area: Grid, elevation: Field, groun
     """Real large cities and made-up towns on the land of an area, the same for all windows that see them."""
     west, south, east, north = area.edges
     centre = (west + east) / 2
-    cities = [City(name, lat, float(centre + wrap_longitude(lon - centre)), people) for name, lat, lon, people in CITIES]
+    cities = [
+        City(name, lat, float(centre + wrap_longitude(lon - centre)), people) for name, lat, lon, people in CITIES
+    ]
     for row in range(int(np.floor(south)), int(np.ceil(north))):
         for column in range(int(np.floor(west)), int(np.ceil(east))):
             cities += _towns(seed, climate, row, column)
@@ -82,7 +84,7 @@ def city_map(grid: Grid, cities: list[City]) -> Field:
     total = np.zeros(grid.shape, np.float32)
     km_row = grid.step * KM_PER_DEGREE
     for city in cities:
-        _add_blob(total, grid, city.lat, city.lon, max(city.radius, 0.6 * km_row), 45 * city.people**0.8)
+        _add_blob(total, grid, city.lat, city.lon, max(city.radius, 0.6 * km_row), 165 * city.people**0.65)
     for line in _roads(cities):
         _add_line(total, grid, *line)
     return total
@@ -116,7 +118,9 @@ def fire_map(grid: Grid, fires: list[Fire]) -> Field:
     """Emission of fires on a grid, ug m-2 s-1."""
     total = np.zeros(grid.shape, np.float32)
     for fire in fires:
-        _add_blob(total, grid, fire.lat, fire.lon, max(_FIRE_RADIUS, 0.5 * grid.step * KM_PER_DEGREE), fire.strength * 1e3)
+        _add_blob(
+            total, grid, fire.lat, fire.lon, max(_FIRE_RADIUS, 0.5 * grid.step * KM_PER_DEGREE), fire.strength * 1e3
+        )
     return total
 
 
@@ -129,7 +133,9 @@ def _cell_fires(name: tuple[str | int, ...], expected: float) -> tuple[tuple[flo
     return tuple(tuple(float(value) for value in row) for row in draws)
 
 
-def _burning(climate: Climate, season: float, row: int, column: int, name: tuple[str | int, ...], age: int) -> list[Fire]:
+def _burning(
+    climate: Climate, season: float, row: int, column: int, name: tuple[str | int, ...], age: int
+) -> list[Fire]:
     """Fires of one epoch and cell that burn `age` days after the epoch began."""
     area = (_CELL * KM_PER_DEGREE) ** 2 * np.cos(np.radians(row * _CELL + 1)) / 1e6
     expected = float(climate.fires * area * _EPOCH * 2.0)  # drawn at twice the peak rate, thinned by the season

@@ -102,8 +102,9 @@ def _cell_mean(field: Field, source: Grid, coarse: Grid) -> Field:
     """Mean over the source pixels nearest to each coarse node."""
     rows = np.clip(np.floor(coarse.rows(source.lats) + 0.5).astype(int), 0, coarse.height - 1)
     columns = np.clip(np.floor(coarse.columns(source.lons) + 0.5).astype(int), 0, coarse.width - 1)
-    first_row, first_column = np.searchsorted(rows, np.arange(coarse.height)), np.searchsorted(
-        columns, np.arange(coarse.width)
+    first_row, first_column = (
+        np.searchsorted(rows, np.arange(coarse.height)),
+        np.searchsorted(columns, np.arange(coarse.width)),
     )
     total = np.add.reduceat(np.add.reduceat(field, first_row, axis=0, dtype=np.float64), first_column, axis=1)
     count = np.outer(np.bincount(rows, minlength=coarse.height), np.bincount(columns, minlength=coarse.width))

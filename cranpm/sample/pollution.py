@@ -18,7 +18,7 @@ from cranpm.sample.emissions import Fire, fire_map, fires_of
 from cranpm.sample.geography import Ground
 from cranpm.sample.noise import value_noise
 from cranpm.sample.regrid import Regrid
-from cranpm.sample.transport import Air, Transport
+from cranpm.sample.transport import Air, Inflow, Transport
 from cranpm.sample.waves import Spectrum, Waves
 from cranpm.sample.weather import FORECAST_LEADS, DayWeather, Weather
 
@@ -29,6 +29,7 @@ _SPIN_UP = 9  # days before a block in which the coarse runs forget their start
 _NEST_SPIN_UP = 3  # the same for the nest
 _CARRY = 1.2  # wind of the mixed layer over the 10 m wind
 _STEPS = 8
+_REACH = 11_000.0  # m over which a source that the nest does not resolve is felt
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,7 @@ class Pollution:
         truth = self._detail(total / _STEPS, venting / _STEPS, sources) if wanted else total
         return state, nest, truth
 
-    def _nest_day(
-        self, sources: _Sources, u: Field, v: Field, mixing: Field, rain: Field
-    ) -> tuple[list[Air], Field]:
+    def _nest_day(self, sources: _Sources, u: Field, v: Field, mixing: Field, rain: Field) -> tuple[list[Air], Field]:
         """Air at the eight instants on the nest, and the day's emission there."""
         fields = self.to_nest(np.concatenate([u, v, mixing, rain, sources.above[None], sources.factor[None]]))
         fields[: _STEPS * 2] *= 1 - 0.55 * self.ground.basin
@@ -136,11 +135,9 @@ class Pollution:
         """Daily mean at 1 km: the nest's, and close to their sources the emissions it does not resolve."""
         venting = self.to_fine(venting * self.to_nest(sources.factor))
         mean = self.to_fine(mean)
-        return np.maximum(mean + 5000 * self.climate.emission * self.ground.detail * venting, 0.25 * mean)
+        return np.maximum(mean + _REACH * self.climate.emission * self.ground.detail * venting, 0.25 * mean)
 
-    def _cams_day(
-        self, day: int, weather: DayWeather, sources: _Sources, state: Field
-    ) -> tuple[Field, Field]:
+    def _cams_day(self, day: int, weather: DayWeather, sources: _Sources, state: Field) -> tuple[Field, Field]:
         """The CAMS-like model one day later, and its state at the eight instants."""
         noise = self.depths.field(self.depths.amplitudes(_instants(day), *self.key))
         mixing = np.clip(weather.mixing * np.exp(0.5 * self.climate.cams_noise * noise), 100, 3000)
@@ -197,7 +194,7 @@ class Pollution:
         day_of_year = dt.date.fromordinal(day).timetuple().tm_yday
         return fires_of(self.seed, self.realisation, self.climate, self.ground.terrain_grid, day, day_of_year)
 
-    def _edge(self, inflow: Field):  # noqa: ANN202
+    def _edge(self, inflow: Field) -> Inflow:
         """Air that enters the coarse domain: as it is at the nearest point inside."""
         height, width = inflow.shape
 
@@ -207,7 +204,7 @@ class Pollution:
 
         return enter
 
-    def _coarse_inflow(self, state: Field):  # noqa: ANN202
+    def _coarse_inflow(self, state: Field) -> Inflow:
         """Air that enters the nest: the coarse run's where it comes from."""
         coarse, nest = self.ground.coarse, self.ground.nest
         height, width = coarse.shape

@@ -14,7 +14,8 @@ from cranpm.sample.regrid import Regrid
 
 Field = NDArray[np.float32]
 
-_NOISE, _PIXEL_NOISE = 0.09, 0.03  # standard deviation of the log error: in patches, from pixel to pixel
+_NOISE, _CLOUDY_NOISE = 0.035, 0.09  # sd of the log error, in patches: always, and what full cloud adds
+_PIXEL_NOISE = 0.02  # the same from pixel to pixel
 _PATCH = 0.2  # degrees
 _BLUR = 0.1  # degrees: under cloud the map is filled from its surroundings
 _MISSING = 0.03  # share of a day that stays without a value, on average
@@ -56,7 +57,7 @@ class Retrieval:
         noise, gaps = self.spread(rng.standard_normal((2, *self.patches.shape), dtype=np.float32) * np.float32(1.3))
         pixel = rng.standard_normal(truth.shape, dtype=np.float32)
         seen = truth + cloud * (smooth(truth, self.fine, _BLUR) - truth)
-        seen = seen * np.exp(_NOISE * noise + _PIXEL_NOISE * pixel)
+        seen = seen * np.exp((_NOISE + _CLOUDY_NOISE * cloud) * noise + _PIXEL_NOISE * pixel)
         missing = gaps + 1.2 * cloud > 2.55
         tenths = np.round(np.clip(seen, 0.1, 6000) * 10)
         return np.where(self.land & ~missing, tenths / np.float32(10), np.nan).astype(np.float32)
@@ -70,7 +71,9 @@ class Retrieval:
         return np.where(lost < _MISSING, np.nan, np.round(np.maximum(value, 0.1), 1)).astype(np.float32)
 
 
-def place_stations(seed: int, fine: Grid, land: NDArray[np.bool_], elevation: Field, cities: list[City]) -> tuple[Station, ...]:
+def place_stations(
+    seed: int, fine: Grid, land: NDArray[np.bool_], elevation: Field, cities: list[City]
+) -> tuple[Station, ...]:
     """Stations in the largest cities of the fine grid and some in the countryside."""
     west, south, east, north = fine.edges
     inside = [c for c in cities if west < c.lon < east and south < c.lat < north]

@@ -1,6 +1,6 @@
 """Statistics of the sample world beside those of the real one: the tables of docs/sample_world.md.
 
-    python -m cranpm.sample.statistics europe --years 2018 --fit-years 2017 --realisation 1
+python -m cranpm.sample.statistics europe --years 2018 --fit-years 2017 --realisation 1
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ def ratios(fit: Sample, score: Sample) -> tuple[dict[str, tuple[float, ...]], tu
     return {name: tuple(values) for name, values in found.items()}, tuple(persistence)
 
 
-def report(name: str, years: list[int], fit_years: list[int], realisation: int, every: int, seed: int = 0) -> Iterator[str]:
+def report(
+    name: str, years: list[int], fit_years: list[int], realisation: int, every: int, seed: int = 0
+) -> Iterator[str]:
     """The lines of the table for a region."""
     region = load_region(name)
     world = World(region, seed=seed, realisation=realisation)
@@ -161,10 +163,12 @@ def _figures(score: Sample, sites: float, pixels: float) -> Iterator[str]:
         between = np.corrcoef(np.where(np.isfinite(score.sites), score.sites, np.nanmean(score.sites, axis=0)).T)
     error = np.nanstd(np.log(np.maximum(score.ghap, 0.1)) - np.log(np.maximum(score.truth, 0.1)))
     yield f"sd of log concentration: {sites:.2f} at sites, {pixels:.2f} over land (real .50-.74)"
-    yield f"spatial sd of the period mean: {mean.std():.1f}; its 5/95 %: {np.percentile(mean, 5):.1f} / {np.percentile(mean, 95):.1f}"
+    low, high = np.percentile(mean, (5, 95))
+    yield f"spatial sd of the period mean: {mean.std():.1f}; its 5/95 %: {low:.1f} / {high:.1f}"
     yield f"median correlation between sites: {np.median(between[np.triu_indices_from(between, 1)]):.2f}"
     yield f"wet days (> 1 mm): {(score.rain > 1).mean():.2f}; mean rain {score.rain.mean():.2f} mm/day"
-    yield f"days with a fire in the coarse window: {score.burning.mean():.2f}; highest pixel {np.nanmax(score.ghap):.0f}"
+    yield f"days with a fire in the coarse window: {score.burning.mean():.2f}"
+    yield f"highest pixel: {np.nanmax(score.ghap):.0f}"
     winds = [np.median(_correlation(*_lagged(score.days, score.wind, lag))) for lag in FORECAST_LEADS]
     yield "lag-1/2/3 autocorrelation of the daily wind: " + " / ".join(f"{value:.2f}" for value in winds)
     yield f"missing over land: {np.isnan(score.ghap).mean():.3f}; log error of the retrieval: {error:.3f}"
@@ -172,7 +176,7 @@ def _figures(score: Sample, sites: float, pixels: float) -> Iterator[str]:
 
 def _ratio_lines(fit: Sample, score: Sample, fitted: str) -> Iterator[str]:
     found, persistence = ratios(fit, score)
-    yield f"RMSE over that of persistence, all valid land pixels, lines fitted on {fitted}; real: 15 European stations"
+    yield f"RMSE over that of persistence, all valid land pixels, lines fitted on {fitted}; real: 15 stations in Europe"
     yield "| method | T+1 | T+2 | T+3 | real T+1 | T+2 | T+3 | within 15 % |"
     yield "|---|---|---|---|---|---|---|---|"
     yield "| persistence, ug/m3 | " + " | ".join(f"{value:.2f}" for value in persistence) + " | 5.54 | 7.34 | 7.92 | |"
@@ -219,7 +223,8 @@ def _rmse(a: Field, b: Field) -> float:
 
 
 def _row(label: str, values: tuple[float, ...]) -> str:
-    return f"| {label} | " + " | ".join(f"{v:.2f}" if i in (6, 7, 8) else f"{v:.1f}" for i, v in enumerate(values)) + " |"
+    numbers = [f"{value:.2f}" if column in (6, 7, 8) else f"{value:.1f}" for column, value in enumerate(values)]
+    return f"| {label} | {' | '.join(numbers)} |"
 
 
 def _text(years: list[int]) -> str:

@@ -27,7 +27,7 @@ _GAS, _GRAVITY, _LAPSE = 287.0, 9.80665, 0.0062
 _LOW = np.array([0.55, 0.75, 0.90, 0.96, 1.0])  # share of the low streamfunction on each of LEVELS
 _HIGH = np.array([2.20, 1.25, 0.62, 0.30, 0.0])  # share of the high one
 _TILT = 0.9  # radians by which the high wave lies west of the low one
-_PREDICTABLE = 12.0  # days over which a forecast of the waves loses its skill
+_PREDICTABLE = 15.0  # days over which a forecast of the waves loses its skill
 _SHOWERS_PREDICTABLE = 4.0  # the same for showers
 
 
@@ -101,11 +101,11 @@ class Weather:
         lift = 0.5 * warm + 110 * vorticity - 0.3 * anti + 0.6 * self.showers.field(showers) + self._upslope(u10, v10)
         rain = climate.rain * np.maximum(lift - between(climate.dryness, summer), 0) ** 1.2
         fields = {"u10": u10, "v10": v10, "tp": (rain / 1000).astype(np.float32)}
-        fields |= self._upper(summer, size, (psi, u, v, psi_high, u_high, v_high), lift)
-        fields["t2m"] = self._temperature(summer, fields["t"][:, 3], lift)
+        warmth = self._warmth(size, psi, psi_high)
+        fields |= self._upper(summer, size, (psi, u, v, psi_high, u_high, v_high), warmth, lift)
+        fields["t2m"] = self._temperature(summer, warmth[:, 3], lift)
         fields["sp"] = self._pressure(fields["z"][:, 4], fields["t2m"])
-        stability = (fields["t"][:, 2] - fields["t"][:, 4]) - (fields["t"][:, 2] - fields["t"][:, 4]).mean()
-        return DayWeather(fields, self._mixing(summer, anti, np.hypot(u10, v10), stability))
+        return DayWeather(fields, self._mixing(summer, anti, np.hypot(u10, v10), warmth[:, 2] - warmth[:, 4]))
 
     def _surface_wind(self, u: Field, v: Field, summer: float) -> tuple[Field, Field]:
         """10 m wind: weaker than the low-level flow and turned towards low pressure, more so over land."""
@@ -120,20 +120,26 @@ class Weather:
         rise = u * self.slope[1] + v * self.slope[0]
         return 0.5 * np.clip(rise / 0.05, -0.6, 1.4)
 
-    def _upper(self, summer: float, size: float, maps: tuple[Field, ...], lift: Field) -> dict[str, Field]:
+    def _warmth(self, size: float, psi: Field, psi_high: Field) -> Field:
+        """Departure of the temperature on LEVELS from its mean, K: where the flow strengthens aloft, thermal wind."""
+        logp = np.log(np.array(LEVELS) / 1000.0)
+        low, high = (np.gradient(share, logp).astype(np.float32)[:, None, None] for share in (_LOW, _HIGH))
+        return np.float32(-self.coriolis / _GAS * size * 1000) * (low * psi[:, None] + high * psi_high[:, None])
+
+    def _upper(
+        self, summer: float, size: float, maps: tuple[Field, ...], warmth: Field, lift: Field
+    ) -> dict[str, Field]:
         """u, v, t, z, q on LEVELS: geostrophic and in thermal wind balance with one another."""
         psi, u, v, psi_high, u_high, v_high = (field[:, None] for field in maps)
         low, high = (share.astype(np.float32)[:, None, None] * size for share in (_LOW, _HIGH))
         logp = np.log(np.array(LEVELS) / 1000.0)
-        low_slope, high_slope = (np.gradient(share, logp).astype(np.float32)[:, None, None] for share in (_LOW, _HIGH))
         jet = between(self.climate.jet, summer)
         mean = (0.8 + (jet - 0.8) * logp / np.log(0.5)).astype(np.float32)[:, None, None]
         metres = ((self.grid.lats - self.latitude) * KM_PER_DEGREE * 1000).astype(np.float32)[:, None]
         surface = between(self.climate.temperature, summer)
         height = (surface / _LAPSE * (1 - np.exp(logp * _GAS * _LAPSE / _GRAVITY)) + 110).astype(np.float32)
         ratio, f = np.float32(self.coriolis / _GAS), np.float32(self.coriolis)
-        t = (surface - _LAPSE * (height - 110))[:, None, None] - ratio * (jet - 0.8) / np.log(2) * metres
-        t = t - ratio * size * 1000 * (low_slope * psi + high_slope * psi_high)
+        t = (surface - _LAPSE * (height - 110))[:, None, None] - ratio * (jet - 0.8) / np.log(2) * metres + warmth
         z = (height * _GRAVITY)[:, None, None] - f * mean * metres + f * 1000 * (low * psi + high * psi_high)
         pressure = np.array(LEVELS, np.float32)[:, None, None]
         humid = between(self.climate.relative_humidity, summer) * (0.45 + 0.55 * pressure / 1000)
@@ -142,16 +148,15 @@ class Weather:
         fields = wind | {"t": t, "z": z, "q": humid * _saturation(t, pressure)}
         return {name: field.astype(np.float32) for name, field in fields.items()}
 
-    def _temperature(self, summer: float, aloft: Field, lift: Field) -> Field:
+    def _temperature(self, summer: float, warmth: Field, lift: Field) -> Field:
         """2 m temperature: season, latitude, air mass, height and the time of day."""
         climate = self.climate
         mean = between(climate.temperature, summer) - between(climate.lapse_north, summer) * (
             self.grid.lats - self.latitude
         )
-        air_mass = aloft - aloft.mean(axis=(0, 2), keepdims=True)
         clear = climate.diurnal * (1 - 0.4 * np.clip(lift, 0, 1.5)) * np.where(self.land, 1.0, 0.1)
         cycle = np.cos(2 * np.pi * (self._solar_hour() - 14.5) / 24)
-        t2m = mean[:, None] + air_mass * np.where(self.land, 1.1, 0.6) - _LAPSE * self.elevation + clear * cycle
+        t2m = mean[:, None] + warmth * np.where(self.land, 1.1, 0.6) - _LAPSE * self.elevation + clear * cycle
         return t2m.astype(np.float32)
 
     def _pressure(self, geopotential: Field, t2m: Field) -> Field:

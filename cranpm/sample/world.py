@@ -124,9 +124,7 @@ class World:
         rain = result.weather.fields["tp"].sum(axis=0) * 1000
         cloud = self._to_fine(np.clip(rain / 4, 0, 1))
         ahead = [weather.fields for weather in result.forecast_weather]
-        composition = [
-            species(pm, fields, ground, summer) for pm, fields in zip(result.forecast, ahead, strict=True)
-        ]
+        composition = [species(pm, fields, ground, summer) for pm, fields in zip(result.forecast, ahead, strict=True)]
         return SimulatedDay(
             day=dt.date.fromordinal(day),
             weather=result.weather.fields,

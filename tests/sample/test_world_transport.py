@@ -42,7 +42,10 @@ NOTHING = np.zeros(SHAPE, np.float32)
 def test_constant_field_stays_constant() -> None:
     constant = np.full(SHAPE, 12.0, np.float32)
     rng = np.random.default_rng(0)
-    moving = Air(*(rng.normal(0, 4, (2, *SHAPE)).astype(np.float32)), *(air(above=12.0).__dict__[n] for n in ("mixing", "rain", "above")))
+    moving = Air(
+        *(rng.normal(0, 4, (2, *SHAPE)).astype(np.float32)),
+        *(air(above=12.0).__dict__[n] for n in ("mixing", "rain", "above")),
+    )
     hills = (800 * blob(40, 50, 10)).astype(np.float32)
     found = inert(hills).step(constant, moving, NOTHING, lambda points, r, c: np.full(points.size, 12.0, np.float32))
     np.testing.assert_allclose(found, 12.0, rtol=1e-6)
