@@ -57,6 +57,7 @@ def run_evaluate(
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
     from cranpm.errors import require
+    from cranpm.forecast.engine import check_leads
     from cranpm.forecast.load import load_engine
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.region import load_region
@@ -72,6 +73,7 @@ def run_evaluate(
     if baselines is not None:
         read_fitted(baselines)  # a wrong name should not cost minutes
     engine = load_engine(model, random_weights, device)
+    check_leads(engine.spec, ahead)
     wanted = issue_days(pack, None if data is None else Store.open(data).days, days or [])
     with progress_bar() as progress:
         store = open_store(pack, data, wanted, ahead, progress)

@@ -50,7 +50,14 @@ def test_evaluation_writes_a_report_and_prints_the_verdict(shell, tmp_path):
     assert (tmp_path / "report" / "report.html").is_file() and (tmp_path / "report" / "report.json").is_file()
 
 
-def test_misspelt_baselines_are_found_before_any_work(shell):
+def test_wrong_leads_and_misspelt_baselines_are_found_before_any_work(shell, monkeypatch):
+    def work(*_):
+        raise AssertionError("a store was opened, or simulated, for nothing")
+
+    monkeypatch.setattr(cranpm.forecast.source, "open_store", work)
+    for app, days in ((evaluate, "--days"), (forecast, "--date")):
+        with pytest.raises(CranpmError, match="lead 4: 'constant' was trained for leads 1, 2, 3"):
+            shell(app, "india", days, str(FIRST), "--leads", "4")
     with pytest.raises(CranpmError, match="no fitted baselines"):
         shell(evaluate, "india", "--days", DAYS, "--baselines", "absent.nc")
 
