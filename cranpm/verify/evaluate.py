@@ -50,7 +50,7 @@ class DayLead:
 
 @dataclass(frozen=True)
 class PeriodMeans:
-    """Means over the scored days of the first lead, ug m-3, NaN where nothing was valid, shape (h, w)."""
+    """Means over the scored days of the first lead that has any, ug m-3, NaN where nothing was valid, shape (h, w)."""
 
     lead: int
     truth: Map
@@ -138,7 +138,7 @@ def evaluate(
     started = time.monotonic()
     plan, tiles = tile_plan(engine.spec, store)
     rows, found = _rows(store, days, leads, fitted)
-    means = _Means(store.fine.shape, leads[0])
+    means = _Means(store.fine.shape, _first_lead(store, days, leads))
     data_range = _data_range(store, days, leads, fitted)
     loop = _Loop(engine, store, plan, rows, fitted, tuple(edges), data_range, batch, means)
     for done, day in enumerate(days, start=1):
@@ -278,6 +278,12 @@ def _rows(
         notes.append("the store holds no CAMS forecast issued on these days: the CAMS rows are absent")
         rows = [row for row in rows if row not in NEEDS_CAMS]
     return tuple(rows), notes
+
+
+def _first_lead(store: PastStore, days: Sequence[dt.date], leads: Sequence[int]) -> int:
+    """The first lead whose valid day the store holds on any of the days."""
+    held = set(store.days)
+    return next((lead for lead in leads if any(day + dt.timedelta(days=lead) in held for day in days)), leads[0])
 
 
 def _obstacle(store: PastStore, day: dt.date, lead: int, needs_cams: bool) -> str:

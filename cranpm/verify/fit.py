@@ -89,7 +89,7 @@ def fit(past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool
         cams_mean=cams_mean.astype(np.float32),
         cams_slope=_complete_all(np.stack(slopes), seen),
         data_range=sums.data_range(),
-        about={**about, "fitted_days": len(sums.days)},
+        about={**about, "fitted_days": len(sums.days), "first_day": _mark(sums)},
     )
 
 
@@ -127,6 +127,11 @@ class _Sums:
         share = np.cumsum(self.histogram) / self.histogram.sum()
         low, high = np.searchsorted(share, [0.005, 0.995])
         return float(max((high - low) * _BIN, _BIN))
+
+
+def _mark(sums: _Sums) -> dict[str, object]:
+    """The first day and its mean over blocks, ug m-3: tells whether the past is still the one that was fitted."""
+    return {"day": str(sums.days[0]), "mean": round(float(np.nanmean(sums.truth[0])), 3)}
 
 
 def _block_means(pm: Map, valid: NDArray[np.bool_]) -> Map:

@@ -98,6 +98,15 @@ def test_period_means_are_over_scored_pixels(fitted):
     np.testing.assert_allclose(difference[np.isfinite(difference)], 1.0, atol=1e-4)
 
 
+def test_period_is_that_of_the_first_lead_with_truth():
+    store = make_store()
+    day = FIRST + dt.timedelta(days=4)
+    store.days = tuple(held for held in store.days if held != day + dt.timedelta(days=1))
+    result = evaluate(ConstantEngine(), store, [day], (1, 2), fitted=None)
+    assert result.period.lead == 2 and np.isfinite(result.period.truth).any()
+    assert [lead for _, lead, _ in result.skipped] == [1]
+
+
 def test_memory_does_not_grow_with_the_days():
     store = make_store(days=14)
 
