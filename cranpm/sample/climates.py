@@ -83,10 +83,10 @@ EUROPE = Climate(
     mixing=(340, 950),
     stagnation=0.36,
     hidden=0.12,
-    emission=0.24,
+    emission=0.22,
     heating=(1.8, 0.0),
     rural=0.45,
-    day_noise=0.2,
+    day_noise=0.17,
     background=(2.5, 3.8),
     inflow=(10.0, 7.0),
     cities=7,
@@ -95,7 +95,7 @@ EUROPE = Climate(
     fire_size=1.5,
     relative_humidity=(0.80, 0.66),
     cams_bias=0.72,
-    cams_noise=0.39,
+    cams_noise=0.44,
 )
 
 NORTH_AMERICA = Climate(

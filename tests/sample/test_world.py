@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -74,7 +75,8 @@ def test_another_process_makes_the_same_day(run) -> None:
         "day = next(t.small_world().days([t.dates(2)[0]]))\n"
         "print(hashlib.sha256(day.truth.tobytes() + day.forecast_composition['pm2p5'].tobytes()).hexdigest())"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     expected = hashlib.sha256(run[2].truth.tobytes() + run[2].forecast_composition["pm2p5"].tobytes()).hexdigest()
     assert found.stdout.strip() == expected
 
