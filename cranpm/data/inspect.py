@@ -11,7 +11,8 @@ from cranpm.data.products import ghap, stations, terrain
 from cranpm.data.products.description import PRODUCTS, Description
 from cranpm.data.products.gridded import describe
 from cranpm.data.products.results import names_text
-from cranpm.data.products.sources import Source, kind, sources
+from cranpm.data.products.sources import Source, kind, read_head, sources
+from cranpm.errors import CranpmError
 from cranpm.grid import wrap_longitude
 
 MARK = "SIMULATED.json"
@@ -64,8 +65,21 @@ def _alike(files: Sequence[Description]) -> Iterator[list[Description]]:
     yield from groups.values()
 
 
+_BINARY = (".nc", ".nc4", ".zip", ".tif", ".tiff", ".parquet", ".gz", ".grib", ".grb")
+
+
+def _not_what_its_name_says(source: Source) -> str:
+    head = read_head(source, 200)
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return f"{source}: a web page saved under this name, not the file itself; download it again"
+    what = "empty" if not head else "not what its name says (its first bytes are of no format known here)"
+    return f"{source}: {what}; download it again"
+
+
 def _identify(source: Source) -> Description:
     found = kind(source)
+    if found in ("text", "unknown") and Path(source.member or source.path).suffix.lower() in _BINARY:
+        raise CranpmError(_not_what_its_name_says(source))
     if found == "netcdf":
         return ghap.identify(source) or describe(source)
     if found in ("tiff", "hgt"):

@@ -60,7 +60,9 @@ def test_a_web_page_saved_as_netcdf_is_shown(tmp_path: Path) -> None:
     path = tmp_path / "era5.nc"
     path.write_text("<!DOCTYPE html><html>502 Bad Gateway</html>")
     refused(lambda: era5.identify(path), "not NetCDF but '<!DOCTYPE html>.*repeat it")
-    assert identify(path)[0].product == "other"
+    refused(lambda: identify(path), "era5.nc: a web page saved under this name.*download it again")
+    path.write_bytes(b"")
+    refused(lambda: identify(path), "era5.nc: empty; download it again")
 
 
 def test_a_missing_value_names_file_variable_and_day(legacy_files: Path, edit: Edit, era5_daily: Daily) -> None:
