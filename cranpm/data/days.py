@@ -38,6 +38,12 @@ def format_days(days: Iterable[date]) -> str:
     return ",".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
+def shown_days(days: Iterable[date], *, limit: int = 80) -> str:
+    """Days for a message: as `format_days` writes them, "none" where there is none, cut where that grows long."""
+    text = format_days(days) or "none"
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def needed_days(days: Iterable[date], leads: Sequence[int] = (1, 2, 3)) -> tuple[date, ...]:
     """The days a store must hold to forecast from each day and to score it: the day before, the day, the valid days."""
     offsets = {-1, 0, *leads}

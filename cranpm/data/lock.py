@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cranpm.errors import CranpmError
@@ -14,7 +14,7 @@ from cranpm.errors import CranpmError
 
 @contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of a folder while the block runs; the lock file `.NAME.lock` lies beside the folder.
+    """Hold the lock of a folder while the block runs; the lock file `.NAME.lock` lies beside the folder meanwhile.
 
     Args:
         path: the folder to be written by one process at a time.
@@ -24,15 +24,36 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         CranpmError: another process holds the lock and `wait` is False.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.parent / f".{path.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    file = path.parent / f".{path.name}.lock"
+    while (handle := _acquire(file)) is None:
+        if not wait:
+            raise CranpmError(f"{path}: another process is writing it; wait until it has finished, then run again")
+        time.sleep(0.2)
     try:
-        while not _try_lock(handle):
-            if not wait:
-                raise CranpmError(f"{path}: another process is writing it; wait until it has finished, then run again")
-            time.sleep(0.2)
         yield
     finally:
+        with suppress(OSError):  # Windows keeps files that are open
+            file.unlink()
         os.close(handle)
+
+
+def _acquire(file: Path) -> int | None:
+    """The locked file's handle, or None where another process holds it."""
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _try_lock(handle):
+            os.close(handle)
+            return None
+        if _lies_at(handle, file):
+            return handle
+        os.close(handle)  # its last holder removed it after it was opened here: try the new one
+
+
+def _lies_at(handle: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 if sys.platform == "win32":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.data.catalogue import Catalogue
-from cranpm.data.days import ONE_DAY, format_days
+from cranpm.data.days import ONE_DAY, format_days, shown_days
 from cranpm.data.layout import (
     FORECAST_LEADS,
     STORE_CHANNELS,
@@ -185,14 +185,12 @@ def _refuse_missing(catalogue: Catalogue, region: Region, missing: Sequence[date
     """Say what the folder lacks before anything is written."""
     lines = catalogue.missing(region, missing) if missing or not asked else []
     if not asked:
-        days = {product: format_days(catalogue.days(product)) or "none" for product in ("era5", "cams", "ghap")}
-        held = ", ".join(
-            f"{product} {text if len(text) <= 60 else text[:57] + '...'}" for product, text in days.items()
-        )
+        products = ("era5", "cams", "ghap")
+        held = ", ".join(f"{product} {shown_days(catalogue.days(product), limit=60)}" for product in products)
         lines = [f"no day for which all products are there (days found: {held})", *lines]
     if lines:
         unreadable = [f"unreadable: {line}" for line in catalogue.problems[:3]]
-        raise CranpmError(f"{catalogue.folder}: {'; '.join([*lines, *unreadable])}")
+        raise CranpmError(f"{catalogue.folder}: {'; '.join([*unreadable, *lines])}")
 
 
 def _nothing_to_do(out: Path, header: Header) -> Path:

@@ -7,7 +7,8 @@ pickled: nothing is held open between reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from cranpm.data.days import format_days
+from cranpm.data.days import shown_days
 from cranpm.data.layout import (
     FORECAST_LEADS,
     FORMAT,
@@ -111,15 +112,19 @@ class Store:
         """The coarse fields of a day in physical units, shape (35, H, W), in the order of `STORE_CHANNELS`.
 
         Raises:
-            CranpmError: the day is not ready, or a channel is NaN or out of its range.
+            CranpmError: the day is not ready or damaged, or a channel is NaN or out of its range.
         """
-        values = np.asarray(self._data[self._index(day)], dtype=np.float32)
+        index = self._index(day)
+        with self._reading(f"the coarse fields of {day}"):
+            values = np.asarray(self._data[index], dtype=np.float32)
         check_coarse(values, f"{self.path} on {day}")
         return values
 
     def coarse_days(self, days: Sequence[date]) -> NDArray[np.float32]:
         """The coarse fields of several days, shape (n, 35, H, W); errors as in `coarse_day`."""
-        values = np.asarray(self._data.oindex[[self._index(day) for day in days]], dtype=np.float32)
+        index = [self._index(day) for day in days]
+        with self._reading(f"the coarse fields of {shown_days(days)}"):
+            values = np.asarray(self._data.oindex[index], dtype=np.float32)
         for day, field in zip(days, values, strict=True):
             check_coarse(field, f"{self.path} on {day}")
         return values
@@ -140,7 +145,9 @@ class Store:
         """
         if lead not in FORECAST_LEADS:
             raise CranpmError(f"{self.path}: no forecasts for lead {lead}, only for {FORECAST_LEADS}")
-        values = np.asarray(self._forecast[self._index(day), FORECAST_LEADS.index(lead)], dtype=np.float32)
+        index = self._index(day), FORECAST_LEADS.index(lead)
+        with self._reading(f"the forecast issued on {day}"):
+            values = np.asarray(self._forecast[index], dtype=np.float32)
         absent: NDArray[np.bool_] = np.asarray(np.isnan(values).any(axis=(1, 2)))
         needed = STORE_CHANNELS if channels is None else tuple(channels)
         missing = [name for name in needed if absent[STORE_CHANNELS.index(name)]]
@@ -153,39 +160,49 @@ class Store:
 
     def pm(self, day: date, rows: slice = _ALL, columns: slice = _ALL) -> NDArray[np.float32]:
         """Fine PM2.5 of a day in ug m-3, NaN where missing, shape of the window."""
-        return _decode_pm(self._pm[self._index(day), rows, columns])
+        index = self._index(day)
+        with self._reading(f"the PM2.5 map of {day}"):
+            return _decode_pm(self._pm[index, rows, columns])
 
     def pm_days(self, days: Sequence[date], rows: slice = _ALL, columns: slice = _ALL) -> NDArray[np.float32]:
         """Fine PM2.5 of several days in ug m-3, NaN where missing, shape (n, ...)."""
-        return _decode_pm(self._pm.oindex[[self._index(day) for day in days], rows, columns])
+        index = [self._index(day) for day in days]
+        with self._reading(f"the PM2.5 maps of {shown_days(days)}"):
+            return _decode_pm(self._pm.oindex[index, rows, columns])
 
     def stations(self) -> StationTable:
         """The stations inside the fine domain."""
-        group = self._group("stations")
-        id_, name, kind = (tuple(str(value) for value in group[key][:]) for key in ("id", "name", "kind"))
-        lat, lon, height = (
-            tuple(float(v) for v in group[key][: len(id_)]) for key in ("latitude", "longitude", "elevation")
-        )
+        with self._reading("the stations"):
+            group = self._group("stations")
+            id_, name, kind = (tuple(str(value) for value in group[key][:]) for key in ("id", "name", "kind"))
+            lat, lon, height = (
+                tuple(float(v) for v in group[key][: len(id_)]) for key in ("latitude", "longitude", "elevation")
+            )
         return StationTable(id_, name[: len(id_)], kind[: len(id_)], lat, lon, height)
 
     def station_pm(self, day: date) -> NDArray[np.float32]:
         """Daily means at the stations in ug m-3, NaN where missing, shape (n,)."""
-        return np.asarray(self._stations[self._index(day)], dtype=np.float32)
+        index = self._index(day)
+        with self._reading(f"the station values of {day}"):
+            return np.asarray(self._stations[index], dtype=np.float32)
 
     @cached_property
     def coarse_elevation(self) -> NDArray[np.float32]:
         """Terrain on the coarse grid, metres, shape (H, W)."""
-        return np.asarray(self._array("coarse", "elevation")[:], dtype=np.float32)
+        with self._reading("the terrain"):
+            return np.asarray(self._array("coarse", "elevation")[:], dtype=np.float32)
 
     @cached_property
     def elevation(self) -> NDArray[np.float32]:
         """Terrain on the fine grid, metres, 0 at sea, shape (h, w)."""
-        return np.asarray(self._array("fine", "elevation")[:], dtype=np.float32)
+        with self._reading("the terrain"):
+            return np.asarray(self._array("fine", "elevation")[:], dtype=np.float32)
 
     @cached_property
     def land(self) -> NDArray[np.bool_]:
         """Which fine pixels are land, shape (h, w)."""
-        return np.asarray(self._array("fine", "land")[:], dtype=bool)
+        with self._reading("the land mask"):
+            return np.asarray(self._array("fine", "land")[:], dtype=bool)
 
     @cached_property
     def files(self) -> dict[str, dict[str, str]]:
@@ -208,6 +225,17 @@ class Store:
     def _stations(self) -> Any:
         return self._array("stations", "pm2p5")
 
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Tell what cannot be read, and what to do, where an array or a chunk of it is damaged or gone."""
+        try:
+            yield
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            raise CranpmError(
+                f"{self.path}: {what} cannot be read ({error}): the store is damaged; prepare another one: "
+                f"{prepare_line(self.path.with_name('NEW.zarr'), self.region)}"
+            ) from error
+
     def _group(self, name: str) -> Any:
         """A group of the store; its members are arrays, which zarr cannot know."""
         return zarr.open_group(self.path, mode="r", path=name, use_consolidated=False)
@@ -217,9 +245,8 @@ class Store:
 
     def _index(self, day: date) -> int:
         if day not in self._ready:
-            held = f"{format_days(self.days)}" if self.days else "none"
             raise CranpmError(
-                f"{self.path}: {day} is not prepared (ready: {_shortened(held)}); add it: "
+                f"{self.path}: {day} is not prepared (ready: {shown_days(self.days)}); add it: "
                 f"{prepare_line(self.path, self.region, day)}"
             )
         return day_number(day) - day_number(self.first)
@@ -266,7 +293,3 @@ def _decode_pm(counts: object) -> NDArray[np.float32]:
     values = raw.astype(np.float32) * np.float32(FINE_SCALE)
     values[raw == FINE_MISSING] = np.nan
     return values
-
-
-def _shortened(text: str, *, limit: int = 80) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -49,6 +49,8 @@ _STATION_CHUNK = 1024
 def open_writer(path: Path, header: Header, fixed: Callable[[], Fixed], first: date, last: date) -> Iterator[Writer]:
     """Create a store, or open the one that is there, for writing days between `first` and `last`.
 
+    A store made here is taken away again when the block fails before any day is ready.
+
     Args:
         path: the store's folder.
         header: what the store is; an existing store must agree on region, world and grids.
@@ -61,11 +63,17 @@ def open_writer(path: Path, header: Header, fixed: Callable[[], Fixed], first: d
     """
     try:
         with locked(path, wait=False):
-            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+            if new:
                 _create(path, header, fixed(), first, last)
             writer = Writer(path, header)
-            writer.extend(first, last)
-            yield writer
+            try:
+                writer.extend(first, last)
+                yield writer
+            except BaseException:
+                if new and not writer.ready:
+                    shutil.rmtree(path, ignore_errors=True)
+                raise
     except OSError as error:
         raise CranpmError(f"{path}: cannot be written ({error}); check room and permissions, then run again") from error
 
