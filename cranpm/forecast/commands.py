@@ -41,6 +41,7 @@ def run_forecast(
     from cranpm.data.progress import progress_bar
     from cranpm.errors import CranpmError
     from cranpm.forecast.engine import check_leads
+    from cranpm.forecast.files import check_folder
     from cranpm.forecast.load import load_engine
     from cranpm.region import load_region
 
@@ -48,6 +49,7 @@ def run_forecast(
     pack, days, ahead = load_region(region), parse_days(date), parse_leads(leads)
     if len(days) != 1:
         raise CranpmError(f"--date {date}: one day is expected, such as 2022-03-17")
+    check_folder(out)
     engine = load_engine(model, random_weights, device)
     check_leads(engine.spec, ahead)
     with progress_bar() as progress:

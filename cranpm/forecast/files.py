@@ -6,7 +6,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,18 @@ class Field:
     dtype: str = ""
     chunks: tuple[int, ...] | None = None
     missing: np.generic | None = None
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that can be neither written to nor made; asked before work that takes long.
+
+    Raises:
+        CranpmError: names what is in the way.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "may not be written to" if there.is_dir() else "is a file, not a folder"
+        raise CranpmError(f"{folder}: cannot be written ({there} {reason}); choose another --out")
 
 
 @contextmanager
@@ -137,4 +149,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cranpm.data.days import shown_days
 from cranpm.errors import CranpmError
 from cranpm.forecast.engine import Engine, EngineSpec, check_leads
 from cranpm.forecast.inputs import DayInputs, DayStore, day_inputs, tile_inputs
@@ -130,10 +131,10 @@ def check_day(store: ForecastStore, day: dt.date) -> None:
     """
     missing = [d for d in (day - dt.timedelta(days=1), day) if d not in store.days]
     if missing:
-        held = f"{store.days[0]}..{store.days[-1]} ({len(store.days)} days)" if store.days else "no day"
         raise CranpmError(
             f"a forecast issued on {day} needs that day and the day before; the store lacks "
-            f"{' and '.join(map(str, missing))} and holds {held}: choose another --date or prepare these days"
+            f"{' and '.join(map(str, missing))} and holds {shown_days(store.days)}: "
+            "choose another --date or prepare these days"
         )
 
 

@@ -58,6 +58,7 @@ def run_evaluate(
     from cranpm.data.store import Store
     from cranpm.errors import require
     from cranpm.forecast.engine import check_leads
+    from cranpm.forecast.files import check_folder
     from cranpm.forecast.load import load_engine
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.region import load_region
@@ -70,6 +71,8 @@ def run_evaluate(
     for module in ("scores.continuous", "skimage.metrics"):
         require(module, extra="verify")
     pack, ahead = load_region(region), parse_leads(leads)
+    folder = out or Path("reports") / pack.name
+    check_folder(folder)
     if baselines is not None:
         read_fitted(baselines)  # a wrong name should not cost minutes
     engine = load_engine(model, random_weights, device)
@@ -88,7 +91,7 @@ def run_evaluate(
             notes=[note] if note else [],
             progress=progress,
         )
-        report = write_report(out or Path("reports") / pack.name, pack, engine, store, found, fitted, progress)
+        report = write_report(folder, pack, engine, store, found, fitted, progress)
     for sentence in report.verdict:
         print(sentence)
     print(f"Report    {report.path}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cranpm.data.days import shown_days
 from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
 from cranpm.forecast.engine import Engine, check_leads
@@ -146,7 +147,10 @@ def evaluate(
         progress("forecasting and scoring days", done, len(days))
     if not loop.results:
         reasons = "; ".join(dict.fromkeys(reason for _, _, reason in loop.skipped))
-        raise CranpmError(f"none of the {len(days)} days could be scored: {reasons}")
+        raise CranpmError(
+            f"none of the {len(days)} days could be scored: {reasons}; the store holds "
+            f"{shown_days(store.days)}: choose other --days, or prepare those that are missing"
+        )
     return Evaluation(
         days=tuple(dict.fromkeys(result.day for result in loop.results)),
         leads=tuple(leads),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from cranpm.errors import CranpmError
 from cranpm.forecast.output import provenance, write_forecast
 from cranpm.forecast.run import assemble_map, forecast
 from tests.forecast.fake_store import FIRST, ConstantEngine, PlaceEngine, make_store
@@ -120,6 +121,15 @@ def test_a_forecast_that_dies_half_way_leaves_nothing(tmp_path, suffix):
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, make_store(), engine=Dies(), suffix=suffix)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, suffix):
+    (tmp_path / "file").write_text("in the way")
+    for folder in ("file", "file/maps"):
+        with pytest.raises(CranpmError, match=r"cannot be written .*choose another --out"):
+            write(tmp_path / folder, make_store(), suffix=suffix)
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
