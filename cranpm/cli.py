@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import typer
 
@@ -41,8 +41,16 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         typer.main.get_command(app).main(arguments, prog_name="cranpm")
     except CranpmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _refuse(f"{error.filename}: {error.strerror}; check the path, its permissions and the room on the disk")
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _version(wanted: bool) -> None:

@@ -91,6 +91,16 @@ def test_an_interrupted_command_ends_with_130(monkeypatch):
     assert in_process("region", "list") == 130
 
 
+def test_a_file_that_cannot_be_reached_is_one_line_and_status_2(monkeypatch, capsys):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied", "packs/india.yaml")
+
+    monkeypatch.setattr("cranpm.region.list_regions", denied)
+    assert in_process("region", "list") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: packs/india.yaml: Permission denied; check") and err.count("\n") == 1
+
+
 def test_a_missing_extra_is_answered_with_the_pip_line(monkeypatch, capsys):
     def needy() -> None:
         errors.require("a_module_that_nobody_has", extra="train")
