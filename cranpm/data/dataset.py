@@ -118,10 +118,18 @@ class Examples:
                 f"no day has the day before and the {max(leads)} days after it in the stores: train on longer ranges"
             )
 
-    def draw(self, rng: np.random.Generator, *, days: int, tiles: int) -> list[Draw]:
-        """Random days, and for each as many tiles at random places as asked for, each with a random lead."""
+    def draw(self, rng: np.random.Generator, days: int, tiles: int, shares: Sequence[float]) -> list[Draw]:
+        """Random days, and for each as many tiles at random places as asked for.
+
+        Args:
+            rng: decides everything.
+            days: how many days.
+            tiles: how many tiles of each day.
+            shares: how often each of the leads is drawn for a tile.
+        """
+        odds = np.asarray(shares) / np.sum(shares)
         chosen = rng.choice(len(self.starts), size=days, replace=days > len(self.starts))
-        return [self._draw_day(rng, *self.starts[int(k)], tiles) for k in chosen]
+        return [self._draw_day(rng, *self.starts[int(k)], tiles, odds) for k in chosen]
 
     def sweep(self, *, every: int, tiles: int) -> Iterator[list[Draw]]:
         """Every n-th day with some of the plan's land tiles, taking turns, and all leads: for validation."""
@@ -139,7 +147,7 @@ class Examples:
         joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         return Batch(**{key: torch.from_numpy(np.ascontiguousarray(values)) for key, values in joined.items()})
 
-    def _draw_day(self, rng: np.random.Generator, k: int, day: date, tiles: int) -> Draw:
+    def _draw_day(self, rng: np.random.Generator, k: int, day: date, tiles: int, odds: NDArray[np.float64]) -> Draw:
         store, size = self.stores[k], self.config.tile
         chosen: list[Tile] = []
         while len(chosen) < tiles:
@@ -147,7 +155,7 @@ class Examples:
             tile = Tile((0, len(chosen)), row, column, size)
             if store.land[tile.window].any():
                 chosen.append(tile)
-        leads = tuple(int(lead) for lead in rng.choice(self.leads, size=tiles))
+        leads = tuple(int(lead) for lead in rng.choice(self.leads, size=tiles, p=odds))
         return Draw(k, day, tuple(chosen), leads)
 
     def _arrays(self, draw: Draw) -> dict[str, NDArray]:

@@ -35,6 +35,7 @@ class UpBlock(nn.Module):
         self.first = nn.Conv2d(after, after, kernel_size=3, padding=1)
         self.second = nn.Conv2d(after, after, kernel_size=3, padding=1)
         self.act = nn.GELU()
+        nn.init.kaiming_normal_(self.expand.weight, nonlinearity="relu")  # or the signal fades, block by block
         with torch.no_grad():  # the four pixels of a group start equal: no checkerboard
             for parameter in self.expand.parameters():
                 parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))

@@ -140,7 +140,7 @@ class LocalBranch(nn.Module):
         self.first_lead = config.leads[0]
         self.embed = Embedding(len(config.local_channels), dim, config.patch, config.grid, config.dropout)
         self.lead = nn.Embedding(len(config.leads), dim)
-        nn.init.trunc_normal_(self.lead.weight, std=0.02)
+        nn.init.trunc_normal_(self.lead.weight, std=0.5)  # of the size of the tokens: leads differ from the start
         self.elevation = ElevationBlock(
             dim, heads, elevation_scale=config.e0_local, mlp_ratio=config.mlp_ratio, drop_path=drops[0]
         )

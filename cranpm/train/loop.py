@@ -149,7 +149,8 @@ class Trainer:
     def _batch(self, examples: Examples, step: int) -> Batch:
         """The examples of a step: the same for the same seed and step, whatever came before."""
         rng = np.random.default_rng([self.seed, step])
-        return examples.batch(examples.draw(rng, days=self.recipe.schedule.days, tiles=self.recipe.schedule.tiles))
+        schedule = self.recipe.schedule
+        return examples.batch(examples.draw(rng, schedule.days, schedule.tiles, schedule.lead_shares))
 
     def _step(self, batch: Batch) -> float:
         """One optimiser step; each day is encoded once and its gradient comes from all its tiles."""

@@ -61,6 +61,7 @@ class Schedule:
         steps: optimiser steps.
         days: days per step, drawn at random; each is encoded once.
         tiles: tiles per day, at random places, each with a random lead.
+        lead_shares: how often each of the recipe's leads is drawn, in their order.
         learning_rate, final_learning_rate: of AdamW, after the warm-up and at the end of the cosine.
         warm_up: steps of linear warm-up.
         weight_decay: of weight matrices; biases, norms, tables, alpha and beta have none.
@@ -73,6 +74,7 @@ class Schedule:
     steps: int
     days: int
     tiles: int
+    lead_shares: tuple[float, ...]
     learning_rate: float
     final_learning_rate: float
     warm_up: int
@@ -172,6 +174,9 @@ def read_recipe(path: Path) -> tuple[Recipe, Region]:
             _check_past(path, role, past, recipe, years)
     if unknown := [lead for lead in recipe.leads if lead not in (1, 2, 3)]:
         raise CranpmError(f"{path}: lead {unknown[0]}: leads 1, 2 and 3 can be trained")
+    shares = recipe.schedule.lead_shares
+    if len(shares) != len(recipe.leads) or min(shares) < 0 or sum(shares) <= 0:
+        raise CranpmError(f"{path}: schedule.lead_shares {list(shares)}: one share for each of {list(recipe.leads)}")
     return recipe, region
 
 

@@ -57,11 +57,19 @@ def test_only_days_with_their_neighbours_are_drawn():
 
 def test_draws_depend_on_the_generator_alone():
     made = examples()
-    one, two = (made.draw(np.random.default_rng([3, 8]), days=5, tiles=4) for _ in range(2))
-    other = made.draw(np.random.default_rng([3, 9]), days=5, tiles=4)
+    one, two = (made.draw(np.random.default_rng([3, 8]), 5, 4, [1, 1]) for _ in range(2))
+    other = made.draw(np.random.default_rng([3, 9]), 5, 4, [1, 1])
     assert one == two and one != other
     assert len({draw.day for draw in one}) == 5  # without repetition while there are enough
     assert all(made.stores[0].land[tile.window].any() for draw in one for tile in draw.tiles)
+
+
+def test_leads_are_drawn_by_their_shares():
+    draws = examples().draw(np.random.default_rng(1), 30, 20, [3, 1])
+    leads = [lead for draw in draws for lead in draw.leads]
+    assert leads.count(1) / len(leads) == pytest.approx(0.75, abs=0.05)
+    only = examples().draw(np.random.default_rng(1), 5, 4, [0, 1])
+    assert {lead for draw in only for lead in draw.leads} == {2}
 
 
 def test_a_sweep_covers_days_leads_and_takes_turns_with_tiles():

@@ -41,6 +41,7 @@ def test_windows_lie_inside_each_other_and_on_the_region(path):
         ("window: po_valley, realisation: 1", "window: po_vally, realisation: 1", ["'po_vally'", "'po_valley'"]),
         ("model: small", "model: smal", ["'smal'", "'small'"]),
         ("leads: [1, 2, 3]", "leads: [1, 5]", ["lead 5"]),
+        ("lead_shares: [2, 1, 1]", "lead_shares: [2, 1]", ["lead_shares", "[1, 2, 3]"]),
         ("warm_up: 10", "warmup: 10", ["'warmup'", "'warm_up'"]),
     ],
 )

@@ -58,7 +58,8 @@ class ToyStore:
 
 
 SCHEDULE = Schedule(
-    steps=6, days=2, tiles=3, learning_rate=2e-3, final_learning_rate=1e-5, warm_up=2, weight_decay=0.05, clip=1.0,
+    steps=6, days=2, tiles=3, lead_shares=(1.0, 1.0),
+    learning_rate=2e-3, final_learning_rate=1e-5, warm_up=2, weight_decay=0.05, clip=1.0,
     average=0.9, validate=2, patience=9,
 )  # fmt: skip
 
