@@ -411,10 +411,10 @@ def cut_header(place: Place, store: Path) -> Path:
     ("spoil", "words"),
     [
         (raw_folder, ["not a prepared store", "cranpm data prepare greenwich --from"]),
-        (other_window, ["grids are not those of pack 'greenwich'", "prepare it again: cranpm data prepare greenwich"]),
+        (other_window, ["grids are not those of pack 'greenwich'", r"prepare another one: .* --out .*NEW\.zarr"]),
         (killed, ["2022-01-11|issue day", r"holds 2022-01-10,2022-01-12\.\.2022-01-13", "prepare th"]),
         (cut_chunk, ["store.zarr", "2022-01-11", "damaged", "prepare"]),
-        (cut_header, ["zarr.json", "prepare it again"]),
+        (cut_header, ["zarr.json", "prepare another store"]),
     ],
 )
 @pytest.mark.parametrize("command", ["forecast", "eval"])

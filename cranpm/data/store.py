@@ -105,7 +105,8 @@ class Store:
         fine, expected = self.fine.edges, " or ".join(str(window.fine.edges) for window in windows)
         raise CranpmError(
             f"{self.path}: a store of '{self.region}' whose grids are not those of pack '{region.name}': fine edges "
-            f"(W, S, E, N) {fine}, expected {expected}; prepare it again: {prepare_line(self.path, region.name)}"
+            f"(W, S, E, N) {fine}, expected {expected}; prepare another one: "
+            f"{prepare_line(self.path.with_name('NEW.zarr'), region.name)}"
         )
 
     def coarse_day(self, day: date) -> NDArray[np.float32]:
@@ -269,7 +270,7 @@ def _attributes(path: Path) -> dict[str, Any]:
     try:
         attrs = json.loads(header.read_text(encoding="utf-8")).get("attributes", {})
     except (OSError, ValueError) as error:
-        raise CranpmError(f"{path}: the store's zarr.json cannot be read ({error}); prepare it again") from error
+        raise CranpmError(f"{path}: the store's zarr.json cannot be read ({error}); prepare another store") from error
     if attrs.get("format") != FORMAT:
         raise CranpmError(f"{path}: a Zarr, but not made by cranpm; {prepare_line(path, 'REGION')} makes one")
     if attrs.get("schema_version") != SCHEMA_VERSION:
