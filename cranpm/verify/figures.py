@@ -47,7 +47,8 @@ def draw_skill(path: Path, found: Evaluation) -> None:
                 ax.plot(gain.percent, place, MARKERS[row], color=COLOURS[row], markersize=6)
                 text = number(gain.percent, "+.1f")
                 ax.annotate(text, (gain.percent, place), (0, 6), textcoords="offset points",
-                            ha="center", fontsize=7, color=INK)  # fmt: skip
+                            ha="center", fontsize=7, color=INK,
+                            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # fmt: skip
             ax.set_title(f"T+{lead}", loc="left", fontsize=9, fontweight="bold")
             ax.set_yticks(range(len(rows)), [ROWS[row] for row in reversed(rows)])
             ax.set_ylim(-0.5, len(rows) - 0.3)
