@@ -104,7 +104,7 @@ class Grid:
             CranpmError: the steps differ, the points do not coincide, or the part leaves this grid.
         """
         row, column = float(self.rows(part.north)), float(self.columns(part.west))
-        aligned = abs(row - round(row)) * self.step < _TOLERANCE and abs(column - round(column)) * self.step < _TOLERANCE
+        aligned = all(abs(place - round(place)) * self.step < _TOLERANCE for place in (row, column))
         if abs(self.step - part.step) > _TOLERANCE or not aligned:
             raise CranpmError(
                 f"grids do not share points: step {part.step:g} from {part.north:g}N {part.west:g}E "

@@ -103,7 +103,10 @@ def blend(plan: TilePlan, tiles: Iterable[tuple[Tile, NDArray]]) -> Iterator[tup
         top = plan.rows[i]
         for tile, pixels in row_of_tiles:
             if tile.index <= previous or pixels.shape != (plan.size, plan.size):
-                raise CranpmError(f"tile {tile.index} of shape {pixels.shape} after {previous}: row-major order expected")
+                raise CranpmError(
+                    f"tile {tile.index} of shape {pixels.shape} after {previous}: "
+                    f"tiles of {plan.size} px in row-major order expected"
+                )
             previous = tile.index
             columns = slice(tile.column, tile.column + plan.size)
             share = (down[i][:, None] * across[tile.index[1]]).astype(np.float32)

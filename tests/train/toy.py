@@ -84,5 +84,3 @@ def trainer(folder: Path, *, schedule: Schedule = SCHEDULE, seed: int = 0, key: 
     statistics = statistics_of([held()])
     about = Checkpoint("toy", CONFIG, statistics, (1, 2), "toyland", True, {"seed": seed})
     return Trainer(recipe(schedule), about, folder, key=key, seed=seed, device=torch.device("cpu"))
-
-
