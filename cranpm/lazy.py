@@ -44,7 +44,7 @@ class LazyGroup(TyperGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command to run, imported now."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name in self.table:
+        if name is not None and name in self.table:
             command = load(name, self.table[name])
         return name, command, rest
 

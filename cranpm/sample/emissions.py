@@ -90,7 +90,7 @@ def city_map(grid: Grid, cities: list[City]) -> Field:
     return total
 
 
-def countryside(seed: int, grid: Grid, land: Field, elevation: Field) -> Field:
+def countryside(seed: int, grid: Grid, land: Field | NDArray[np.bool_], elevation: Field) -> Field:
     """Emission of villages, farms and stoves: lowland, denser here and sparser there; relative units."""
     where = value_noise(("villages", seed), grid.lats, grid.lons, 0.4) + 0.5 * value_noise(
         ("hamlets", seed), grid.lats, grid.lons, 0.08

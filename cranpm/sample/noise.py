@@ -13,7 +13,7 @@ _ROW, _COLUMN = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def generator(*key: str | int) -> np.random.Generator:
+def generator(*key: str | float) -> np.random.Generator:
     """A counter-based generator whose stream depends on nothing but the key."""
     return np.random.Generator(np.random.Philox(key=_digest(key) & ((1 << 128) - 1)))
 
@@ -35,9 +35,9 @@ def value_noise(key: tuple[str | int, ...], lats: Array, lons: Array, spacing: f
     columns = np.arange(column.min(), column.max() + 2)
     values = lattice(key, rows, columns % round(360 / spacing)).astype(np.float32)
     row, column = row - rows[0], column - columns[0]
-    down, right = down.astype(np.float32)[:, None], right.astype(np.float32)
-    lines = values[row] * (1 - down) + values[row + 1] * down
-    return lines[:, column] * (1 - right) + lines[:, column + 1] * right
+    lower, later = down.astype(np.float32)[:, None], right.astype(np.float32)
+    lines = values[row] * (1 - lower) + values[row + 1] * lower
+    return lines[:, column] * (1 - later) + lines[:, column + 1] * later
 
 
 def lattice(key: tuple[str | int, ...], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:
@@ -59,5 +59,5 @@ def _place(positions: Array, spacing: float) -> tuple[Array, NDArray[np.int64]]:
     return part * part * (3 - 2 * part), index
 
 
-def _digest(key: tuple[str | int, ...]) -> int:
+def _digest(key: tuple[str | float, ...]) -> int:
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest(), "little")

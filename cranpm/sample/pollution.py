@@ -127,11 +127,12 @@ class Pollution:
         fields = self.to_nest(np.concatenate([u, v, mixing, rain, sources.above[None], sources.factor[None]]))
         fields[: _STEPS * 2] *= 1 - 0.55 * self.ground.basin
         fields[_STEPS * 2 : _STEPS * 3] *= 1 - 0.35 * self.ground.basin
-        airs = [Air(*fields[hour : 4 * _STEPS : _STEPS], fields[-2]) for hour in range(_STEPS)]
+        hourly = zip(*np.split(fields[: 4 * _STEPS], 4), strict=True)
+        airs = [Air(u, v, mixing, rain, fields[-2]) for u, v, mixing, rain in hourly]
         emission = self.climate.emission * self.ground.nest_emission * fields[-1]
         return airs, emission + fire_map(self.ground.nest, sources.fires)
 
-    def _detail(self, mean: Field, venting: Field, sources: _Sources) -> Field:
+    def _detail(self, mean: NDArray[np.floating], venting: NDArray[np.floating], sources: _Sources) -> Field:
         """Daily mean at 1 km: the nest's, and close to their sources the emissions it does not resolve."""
         venting = self.to_fine(venting * self.to_nest(sources.factor))
         mean = self.to_fine(mean)
@@ -144,8 +145,8 @@ class Pollution:
         hours = []
         for hour in range(_STEPS):
             hours.append(state)
-            wind = (_CARRY * weather.fields[name][hour] for name in ("u10", "v10"))
-            air = Air(*wind, mixing[hour], weather.fields["tp"][hour] * 1000, sources.above)
+            u, v = (_CARRY * weather.fields[name][hour] for name in ("u10", "v10"))
+            air = Air(u, v, mixing[hour], weather.fields["tp"][hour] * 1000, sources.above)
             state = self.coarse.step(state, air, sources.emission, self._edge(sources.inflow))
         profile = (mixing.mean(axis=0) / mixing) ** 0.4
         return state, np.stack(hours) * profile / profile.mean(axis=0)

@@ -18,7 +18,7 @@ class Regrid:
         self._columns, right = _matrix(source.columns(target.lons), source.width)
         self._right = np.ascontiguousarray(right.T)
 
-    def __call__(self, fields: Field) -> Field:
+    def __call__(self, fields: NDArray[np.floating]) -> NDArray[np.floating]:
         """Fields of shape (..., source height, source width) on the target grid, float32."""
         part = np.ascontiguousarray(fields[..., self._rows, self._columns], dtype=np.float32)
         return (self._down @ part) @ self._right

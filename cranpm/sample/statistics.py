@@ -19,7 +19,7 @@ from cranpm.sample.pollution import BLOCK
 from cranpm.sample.regrid import Regrid
 from cranpm.sample.world import FORECAST_LEADS, World
 
-Field = NDArray[np.float64]
+Field = NDArray[np.floating]
 
 _STRIDE = 8  # every 8th pixel in both directions
 

@@ -92,6 +92,6 @@ def _box_mean(field: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     """Mean over (2 radius + 1)^2 points where they all exist: the result is smaller by `radius` on each side."""
     size = 2 * radius + 1
     total = np.cumsum(np.pad(field, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
-    field = total[size:] - total[:-size]
-    total = np.cumsum(np.pad(field, ((0, 0), (1, 0))), axis=1)
+    rows = total[size:] - total[:-size]
+    total = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), axis=1)
     return ((total[:, size:] - total[:, :-size]) / size**2).astype(np.float32)

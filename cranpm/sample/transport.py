@@ -71,7 +71,7 @@ class Transport:
         turn = np.sqrt(np.minimum(steep / 0.06, 1) * 0.85) / np.maximum(steep, 1e-9)
         self._along = ((north * turn).astype(np.float32), (east * turn).astype(np.float32))
 
-    def deflect(self, u: Field, v: Field) -> tuple[Field, Field]:
+    def deflect(self, u: Field, v: Field) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """The wind along steep ground: its part up or down the slope is weakened."""
         north, east = self._along
         climb = u * east + v * north

@@ -115,7 +115,7 @@ class Weather:
         east, north = (between(pair, summer) for pair in zip(*self.climate.wind, strict=True))
         return u * along - v * across + np.float32(east), u * across + v * along + np.float32(north)
 
-    def _upslope(self, u: Field, v: Field) -> Field:
+    def _upslope(self, u: Field, v: Field) -> NDArray[np.floating]:
         """What mountains add to the lifting: positive where the wind blows up the slope."""
         rise = u * self.slope[1] + v * self.slope[0]
         return 0.5 * np.clip(rise / 0.05, -0.6, 1.4)
@@ -179,7 +179,7 @@ class Weather:
         return np.array(HOURS, float)[:, None, None] + self.grid.lons / 15.0
 
 
-def _saturation(t: Field, pressure: Field) -> Field:
+def _saturation(t: Field, pressure: Field) -> NDArray[np.floating]:
     """Specific humidity of saturated air, kg/kg."""
     vapour = 6.112 * np.exp(17.67 * (t - 273.15) / (t - 29.65))
     return 0.622 * vapour / np.maximum(pressure - 0.378 * vapour, 1)
