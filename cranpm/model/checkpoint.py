@@ -137,6 +137,7 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, network: CranPM
     try:
         weights = {key: tensor.detach().float().cpu().contiguous() for key, tensor in network.state_dict().items()}
         save_file(weights, new / WEIGHTS)
+        (new / WEIGHTS).chmod(0o644)  # safetensors leaves it readable for its owner alone
         digest = file_hash(new / WEIGHTS)
         text = json.dumps(_to_manifest(checkpoint, digest), indent=1, ensure_ascii=False)
         (new / MANIFEST).write_text(text + "\n", encoding="utf-8")

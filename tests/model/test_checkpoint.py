@@ -46,6 +46,7 @@ def test_what_is_written_is_read(folder):
     read = read_checkpoint(folder)
     assert (read.config, read.statistics, read.trained_leads) == (TINY, nominal(), (1, 2, 3))
     assert (read.region, read.simulated, read.provenance["seed"], read.licence) == ("europe", True, 1, "Apache-2.0")
+    assert (folder / "weights.safetensors").stat().st_mode & 0o044 == 0o044  # others may read what is installed
     assert read.hash == file_hash(folder / "weights.safetensors") and not read.random_weights
     inputs = [*coarse_inputs(), *tile_inputs()]
     assert torch.equal(read.network()(*inputs), network()(*inputs))
@@ -151,8 +152,10 @@ def test_random_weights_must_be_asked_for_and_are_marked():
 
 
 def test_unknown_names_and_trained_weights_with_the_flag_are_refused(folder):
-    with pytest.raises(CranpmError, match="known are paper-96m, small"):
+    with pytest.raises(CranpmError, match=r"no model 'paper-97m' \(did you mean 'paper-96m'\?\)"):
         registry.load("paper-97m")
+    with pytest.raises(CranpmError, match="known: paper-96m, small"):
+        registry.load("mine")
     with pytest.raises(CranpmError, match="is trained"):
         registry.load(folder, random_weights=True)
     assert registry.load(folder).hash == read_checkpoint(folder).hash
