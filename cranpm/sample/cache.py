@@ -16,7 +16,7 @@ from cranpm.data.layout import SCHEMA_VERSION
 from cranpm.data.lock import locked
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
-from cranpm.errors import CranpmError
+from cranpm.errors import CranpmError, require
 from cranpm.region import Region
 
 _BLOCK = 31  # days whose files exist at a time
@@ -50,7 +50,8 @@ def sample_store(
         progress: told after each day.
 
     Raises:
-        CranpmError: the cache folder cannot be written, or a day lies before the store's time axis.
+        CranpmError: the cache folder cannot be written, a day lies before the store's time axis, or the extra
+            that writes elevation files is not installed and days are to be simulated.
     """
     tell, wanted = progress or silent, sorted(set(days))
     if not wanted:
@@ -61,6 +62,7 @@ def sample_store(
         path = folder / f"store-from-{start.year}.zarr"
     if not _missing(path, wanted):
         return path
+    require("rasterio", extra="terrain")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -25,7 +25,7 @@ def sample(
 ) -> None:
     """Write simulated days of a region in the providers' formats; never to be taken for data."""
     from cranpm.data.progress import progress_bar
-    from cranpm.errors import CranpmError
+    from cranpm.errors import CranpmError, require
     from cranpm.region import load_region
     from cranpm.sample.files import write_files
 
@@ -34,6 +34,7 @@ def sample(
     dialect: Literal["new", "legacy"] = "legacy" if era5 == "legacy" else "new"
     if era5 != dialect:
         raise CranpmError(f"--era5 {era5}: expected new or legacy")
+    require("rasterio", extra="terrain")
     with progress_bar() as tell:
         tell("making the world", 0, 1)
         from cranpm.sample.world import World

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import replace
 from datetime import date
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from cranpm.data.days import parse_days
 from cranpm.data.store import Store
-from cranpm.errors import CranpmError
+from cranpm.errors import CranpmError, MissingExtra
 from cranpm.grid import Grid, coarse_grid, fine_grid
 from cranpm.region import Region, load_region
 from cranpm.sample import cache, terrain
@@ -104,6 +105,20 @@ def test_interrupted_sample_is_completed(region: Region, monkeypatch: pytest.Mon
     path = sample_store(region, days, progress=lambda *line: told.append(line))
     assert Store.open(path).days == days
     assert told[0] == ("simulating europe", 0, 3) and told[-1] == ("preparing days", 3, 3)
+
+
+def test_what_writes_elevation_is_missed_before_anything_is_simulated(
+    region: Region, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cranpm.cli import main
+
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    monkeypatch.setattr("cranpm.sample.world.World", None)
+    with pytest.raises(MissingExtra, match=r"cranpm\[terrain\]"):
+        sample_store(region, parse_days("2022-01-05"))
+    with pytest.raises(SystemExit):
+        main(["sample", "europe", "--days", "1", "--out", str(tmp_path / "raw")])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_number_of_days_starts_at_the_packs_sample_days(region: Region) -> None:
