@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -36,7 +37,7 @@ def make_stores(recipe: Recipe, region: Region, pasts: Sequence[Past], folder: P
     if missing:
         workers = min(len(missing), os.cpu_count() or 1)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
             jobs = [pool.submit(_simulate, recipe, region, past, path) for past, path in missing]
             try:
                 while not all(job.done() for job in jobs):
@@ -60,6 +61,19 @@ def store_path(recipe: Recipe, region: Region, past: Past, folder: Path) -> Path
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
     name = f"{region.name}-{past.window}-s{recipe.world_seed}-r{past.realisation}-{digest}.zarr"
     return folder / "training" / name
+
+
+def _end_with_parent() -> None:
+    """Let this process end as soon as the one that started it has, even if that was killed; stores survive it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _simulate(recipe: Recipe, region: Region, past: Past, path: Path) -> None:
