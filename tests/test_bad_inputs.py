@@ -357,7 +357,7 @@ def test_the_undamaged_inputs_make_a_forecast(place: Place, out: Path, cranpm: C
         (["--date", "2022-02-01"], ["2022-01-31 and 2022-02-01", r"2022-01-10\.\.2022-01-13", "another --date"]),
         (["--date", "2022-13-01"], ["2022-13-01"]),
         (["--leads", "1", "4"], ["lead 4", "1, 2, 3"]),
-        (["--model", "europ-sample"], ["no model 'europ-sample'", "paper-96m", "path of a checkpoint folder"]),
+        (["--model", "papr-96m"], ["no model 'papr-96m'", "did you mean 'paper-96m'", "folder's path"]),
         (["--out", "FILE"], ["FILE is a file, not a folder", "another --out"]),
     ],
     ids=["date outside the store", "no such date", "untrained lead", "misspelt model", "unwritable folder"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cranpm.config import nearest
 from cranpm.errors import CranpmError
 from cranpm.model.checkpoint import MANIFEST, Checkpoint, read_checkpoint
 from cranpm.model.config import CONFIGS
@@ -40,5 +41,6 @@ def load(name_or_path: str | Path, *, random_weights: bool = False) -> Checkpoin
     if (SHIPPED / name / MANIFEST).is_file():
         return read_checkpoint(SHIPPED / name, name=name)
     if not Path(name).exists():
-        raise CranpmError(f"no model '{name}': known are {', '.join(names())}; or give the path of a checkpoint folder")
+        known = nearest(name, names())
+        raise CranpmError(f"no model '{name}' ({known}); a checkpoint of your own is given by its folder's path")
     return read_checkpoint(name)
