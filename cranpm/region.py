@@ -68,6 +68,12 @@ class Region:
     split: Split
     path: Path | None = None
 
+    @property
+    def given(self) -> str:
+        """What a command line names the pack by: the name of one that ships with the package, the path of another."""
+        own = self.path is not None and self.path.parent != _packs()
+        return str(self.path) if own else self.name
+
     def window(self, full: bool) -> Window:
         """The whole domain, or the sample window."""
         if full:

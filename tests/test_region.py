@@ -154,6 +154,13 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         load_region("somewhere/pack.yaml")
 
 
+def test_a_pack_is_given_by_its_name_only_where_it_ships(tmp_path):
+    india = load_region("india")
+    own = tmp_path / "mine.yaml"
+    own.write_text(india.path.read_text())
+    assert india.given == "india" and load_region(own).given == str(own)
+
+
 def test_a_pack_across_the_date_line_has_continuous_longitudes(tmp_path):
     text = load_region("india").path.read_text()
     text = text.replace("west: 48.0", "west: 160.0").replace("north: 37.0, west: 68.0", "north: 37.0, west: 175.0")

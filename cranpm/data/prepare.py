@@ -68,7 +68,7 @@ def prepare(
     """
     source, out, tell = Path(source), Path(out), progress or silent
     header = store_header(region, source, window)
-    ready = set(Store.open(out).days) if (out / "zarr.json").exists() else set()
+    ready = set(Store.open(out, region.given).days) if (out / "zarr.json").exists() else set()
     if days and ready.issuperset(days):
         return _nothing_to_do(out, header)
     catalogue = Catalogue(source, tell)

@@ -45,6 +45,7 @@ class Store:
         path: the store's folder.
         attrs: the root attributes, as written by `cranpm.data.layout.Header`.
         region: name of the pack it was made for.
+        pack: name or path of the pack in the commands that messages suggest.
         world: "sample" or "real".
         simulated: whether it holds the sample world.
         coarse, fine: the grids.
@@ -53,10 +54,13 @@ class Store:
         days: the days that are ready, in order.
     """
 
-    def __init__(self, path: Path, attrs: dict[str, Any], first: date, ready: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, path: Path, attrs: dict[str, Any], first: date, ready: NDArray[np.uint8], pack: str | None = None
+    ) -> None:
         self.path = path
         self.attrs = attrs
         self.region = str(attrs["region"])
+        self.pack = pack or self.region
         self.world = str(attrs["world"])
         self.simulated = self.world != "real"
         self.coarse = grid_from(attrs["coarse"])
@@ -67,15 +71,19 @@ class Store:
         self._ready = frozenset(self.days)
 
     @staticmethod
-    def open(path: Path | str) -> Store:
+    def open(path: Path | str, pack: str | None = None) -> Store:
         """Open a store for reading.
+
+        Args:
+            path: the store's folder.
+            pack: `Region.given`, for the commands that messages suggest; without, the name in the store.
 
         Raises:
             CranpmError: nothing is there, it is a raw folder or another Zarr, its schema is of another version,
                 or its channels are not this version's in this version's order.
         """
         path = Path(path)
-        attrs = _attributes(path)
+        attrs = _attributes(path, pack)
         try:
             group: Any = zarr.open_group(path, mode="r", path="coarse", use_consolidated=False)
             channels = tuple(str(name) for name in group["channel"][:])
@@ -88,10 +96,10 @@ class Store:
                 f"{path}: channels in another order or under other names: found {', '.join(channels)}; "
                 f"expected {', '.join(STORE_CHANNELS)}; prepare the store again"
             )
-        return Store(path, attrs, date(1970, 1, 1) + timedelta(days=start), ready)
+        return Store(path, attrs, date(1970, 1, 1) + timedelta(days=start), ready, pack)
 
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Store.open, (self.path,)
+    def __reduce__(self) -> tuple[object, tuple[Path, str]]:
+        return Store.open, (self.path, self.pack)
 
     def require(self, region: Region) -> None:
         """Refuse a store that does not lie on a pack's sample window or whole domain.
@@ -106,7 +114,7 @@ class Store:
         raise CranpmError(
             f"{self.path}: a store of '{self.region}' whose grids are not those of pack '{region.name}': fine edges "
             f"(W, S, E, N) {fine}, expected {expected}; prepare another one: "
-            f"{prepare_line(self.path.with_name('NEW.zarr'), region.name)}"
+            f"{prepare_line(self.path.with_name('NEW.zarr'), region.given)}"
         )
 
     def coarse_day(self, day: date) -> NDArray[np.float32]:
@@ -155,7 +163,7 @@ class Store:
         if missing and (channels is not None or absent.all()):
             raise CranpmError(
                 f"{self.path}: no forecast of {', '.join(missing[:5])} issued on {day} for {lead} days ahead; add the "
-                f"forecast files and prepare again: {prepare_line(self.path, self.region, day)}"
+                f"forecast files and prepare again: {prepare_line(self.path, self.pack, day)}"
             )
         return values if channels is None else values[[STORE_CHANNELS.index(name) for name in needed]]
 
@@ -234,7 +242,7 @@ class Store:
         except (KeyError, OSError, RuntimeError, ValueError) as error:
             raise CranpmError(
                 f"{self.path}: {what} cannot be read ({error}): the store is damaged; prepare another one: "
-                f"{prepare_line(self.path.with_name('NEW.zarr'), self.region)}"
+                f"{prepare_line(self.path.with_name('NEW.zarr'), self.pack)}"
             ) from error
 
     def _group(self, name: str) -> Any:
@@ -248,31 +256,31 @@ class Store:
         if day not in self._ready:
             raise CranpmError(
                 f"{self.path}: {day} is not prepared (ready: {shown_days(self.days)}); add it: "
-                f"{prepare_line(self.path, self.region, day)}"
+                f"{prepare_line(self.path, self.pack, day)}"
             )
         return day_number(day) - day_number(self.first)
 
 
-def prepare_line(out: Path, region: str, day: date | None = None, source: Path | str = "DIR") -> str:
+def prepare_line(out: Path, pack: str, day: date | None = None, source: Path | str = "DIR") -> str:
     """The command that prepares a store."""
     days = f" --days {day}" if day else ""
-    return f"cranpm data prepare {region} --from {source} --out {out}{days}"
+    return f"cranpm data prepare {pack} --from {source} --out {out}{days}"
 
 
-def _attributes(path: Path) -> dict[str, Any]:
+def _attributes(path: Path, pack: str | None) -> dict[str, Any]:
     """Root attributes of a store, or the error that says what lies there instead."""
     if not path.exists():
-        raise CranpmError(f"{path}: no such store; make it: {prepare_line(path, 'REGION')}")
+        raise CranpmError(f"{path}: no such store; make it: {prepare_line(path, pack or 'REGION')}")
     header = path / "zarr.json"
     if not header.is_file():
-        line = prepare_line(path.with_name(path.name + ".zarr"), _region_of(path), source=path)
+        line = prepare_line(path.with_name(path.name + ".zarr"), pack or _region_of(path), source=path)
         raise CranpmError(f"{path}: not a prepared store; if it holds the providers' files, prepare it first: {line}")
     try:
         attrs = json.loads(header.read_text(encoding="utf-8")).get("attributes", {})
     except (OSError, ValueError) as error:
         raise CranpmError(f"{path}: the store's zarr.json cannot be read ({error}); prepare another store") from error
     if attrs.get("format") != FORMAT:
-        raise CranpmError(f"{path}: a Zarr, but not made by cranpm; {prepare_line(path, 'REGION')} makes one")
+        raise CranpmError(f"{path}: a Zarr, but not made by cranpm; {prepare_line(path, pack or 'REGION')} makes one")
     if attrs.get("schema_version") != SCHEMA_VERSION:
         raise CranpmError(
             f"{path}: store of schema {attrs.get('schema_version')}, this version reads {SCHEMA_VERSION}: "

@@ -31,7 +31,7 @@ def open_store(
         from cranpm.sample.cache import sample_store
 
         return Store.open(sample_store(region, needed_days(days, leads), progress=progress))
-    store = Store.open(data)
+    store = Store.open(data, region.given)
     store.require(region)
     return store
 

@@ -32,7 +32,10 @@ def run_fit(
     check_years(pack, wanted)
     path = out or baselines_path(pack)
     with progress_bar() as progress:
-        fitted = fit_sample(pack, wanted, progress) if data is None else fit_store(Store.open(data), wanted, progress)
+        if data is None:
+            fitted = fit_sample(pack, wanted, progress)
+        else:
+            fitted = fit_store(Store.open(data, pack.given), wanted, progress)
     write_fitted(path, fitted)
     print(f"Baselines {path} ({path.stat().st_size / 1e6:.2f} MB, {fitted.about['fitted_days']} days)")
 
@@ -77,7 +80,7 @@ def run_evaluate(
         read_fitted(baselines)  # a wrong name should not cost minutes
     engine = load_engine(model, random_weights, device)
     check_leads(engine.spec, ahead)
-    wanted = issue_days(pack, None if data is None else Store.open(data).days, days or [])
+    wanted = issue_days(pack, None if data is None else Store.open(data, pack.given).days, days or [])
     with progress_bar() as progress:
         store = open_store(pack, data, wanted, ahead, progress)
         fitted, note = find_fitted(pack, store, baselines)

@@ -205,8 +205,8 @@ def test_store_of_another_grid_is_refused_by_pack_and_by_writer(write: Write) ->
     window = SimpleNamespace(coarse=HEADER.coarse, fine=HEADER.fine)
     Store.open(path).require(SimpleNamespace(name="nowhere", window=lambda full: window))
     moved = SimpleNamespace(coarse=HEADER.coarse, fine=replace(HEADER.fine, west=5.405))
-    with pytest.raises(CranpmError, match="grids are not those of pack 'elsewhere'"):
-        Store.open(path).require(SimpleNamespace(name="elsewhere", window=lambda full: moved))
+    with pytest.raises(CranpmError, match="grids are not those of pack 'elsewhere'.*prepare elsewhere.yaml"):
+        Store.open(path).require(SimpleNamespace(name="elsewhere", given="elsewhere.yaml", window=lambda full: moved))
     for header in (
         replace(HEADER, region="elsewhere"),
         replace(HEADER, fine=moved.fine),
