@@ -411,7 +411,7 @@ def cut_header(place: Place, store: Path) -> Path:
     ("spoil", "words"),
     [
         (raw_folder, ["not a prepared store", r"cranpm data prepare /\S+\.yaml --from"]),
-        (other_window, ["grids are not those of pack 'greenwich'", r"prepare another one: cranpm data prepare /\S+\.yaml --from DIR --out .*NEW\.zarr"]),
+        (other_window, ["grids are not those of pack 'greenwich'", r"data prepare /\S+\.yaml .*NEW\.zarr"]),
         (killed, ["2022-01-11|issue day", r"holds 2022-01-10,2022-01-12\.\.2022-01-13", "prepare th"]),
         (cut_chunk, ["store.zarr", "2022-01-11", "damaged", "prepare"]),
         (cut_header, ["zarr.json", "prepare another store"]),
