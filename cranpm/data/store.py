@@ -171,12 +171,14 @@ class Store:
         """Fine PM2.5 of a day in ug m-3, NaN where missing, shape of the window."""
         index = self._index(day)
         with self._reading(f"the PM2.5 map of {day}"):
+            self._refuse_lost([index])
             return _decode_pm(self._pm[index, rows, columns])
 
     def pm_days(self, days: Sequence[date], rows: slice = _ALL, columns: slice = _ALL) -> NDArray[np.float32]:
         """Fine PM2.5 of several days in ug m-3, NaN where missing, shape (n, ...)."""
         index = [self._index(day) for day in days]
         with self._reading(f"the PM2.5 maps of {shown_days(days)}"):
+            self._refuse_lost(index)
             return _decode_pm(self._pm.oindex[index, rows, columns])
 
     def stations(self) -> StationTable:
@@ -229,6 +231,21 @@ class Store:
     @cached_property
     def _pm(self) -> Any:
         return self._array("fine", "pm2p5")
+
+    @cached_property
+    def _valid(self) -> NDArray[np.uint32]:
+        """How many valid pixels each file of each day's map holds; zeros in a store that was made without."""
+        if not (self.path / "fine" / "valid" / "zarr.json").is_file():
+            return np.zeros((self._pm.shape[0], 1, 1), np.uint32)
+        return np.asarray(self._array("fine", "valid")[:])
+
+    def _refuse_lost(self, index: Sequence[int]) -> None:
+        """Raise where a file of a map is gone, which would read as missing pixels."""
+        for day in index:
+            for row, column in np.argwhere(self._valid[day]).tolist():
+                key = self._pm.metadata.encode_chunk_key((day, row, column))
+                if not (self.path / "fine" / "pm2p5" / key).is_file():
+                    raise FileNotFoundError(f"fine/pm2p5/{key} is gone")
 
     @cached_property
     def _stations(self) -> Any:

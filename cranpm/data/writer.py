@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
@@ -98,8 +98,7 @@ class Writer:
             )
         ready = self._array("coarse/ready")
         length = max((last - self.first).days + 1, ready.shape[0])
-        names = ["coarse/data", "forecast/data", "fine/pm2p5", "stations/pm2p5"]
-        for name in (*names, *(f"{group}/time" for group in _GROUPS), "coarse/ready"):
+        for name in sorted(self._arrays, key="coarse/ready".__eq__):  # the marks of complete days last
             array = self._array(name)
             if array.shape[0] < length:
                 array.resize((length, *array.shape[1:]))
@@ -120,7 +119,10 @@ class Writer:
         for k in range(len(FORECAST_LEADS)):
             issued = np.float32(np.nan) if record.forecast is None else record.forecast[k]
             self._array("forecast/data")[index, k] = issued
-        self._array("fine/pm2p5")[index] = encode_pm(record.pm)
+        pm = self._array("fine/pm2p5")
+        pm[index] = encode_pm(record.pm)
+        if "fine/valid" in self._arrays:
+            self._array("fine/valid")[index] = _valid(record.pm, pm.shards or pm.chunks)
         if record.stations is not None and len(record.stations):
             self._array("stations/pm2p5")[index, : len(record.stations)] = record.stations
         self._array("coarse/ready")[index] = 1
@@ -178,6 +180,7 @@ class Writer:
     def _arrays(self) -> dict[str, Any]:
         root: Any = zarr.open_group(self.path, mode="r+", use_consolidated=False)
         names = ["coarse/data", "coarse/ready", "forecast/data", "fine/pm2p5", "stations/pm2p5"]
+        names += ["fine/valid"] if "fine/valid" in root else []
         return {name: root[name] for name in (*names, *(f"{group}/time" for group in _GROUPS))}
 
 
@@ -189,6 +192,13 @@ def encode_pm(pm: NDArray[np.float32]) -> NDArray[np.uint16]:
     missing = ~np.isfinite(pm)
     counts = np.rint(np.where(missing, 0.0, pm) / FINE_SCALE)
     return np.where(missing, FINE_MISSING, np.clip(counts, 0, FINE_MISSING - 1)).astype(np.uint16)
+
+
+def _valid(pm: NDArray[np.float32], part: Sequence[int]) -> NDArray[np.uint32]:
+    """How many valid pixels lie in each stored file of a map, whose files hold `part` (time, y, x)."""
+    starts = [np.arange(0, side, step) for side, step in zip(pm.shape, part[1:], strict=True)]
+    rows = np.add.reduceat(np.isfinite(pm), starts[0], axis=0, dtype=np.uint32)
+    return np.add.reduceat(rows, starts[1], axis=1, dtype=np.uint32)
 
 
 def agree(store: Store, header: Header) -> None:
@@ -263,13 +273,24 @@ def _create_fine(group: zarr.Group, grid: Grid, fixed: Fixed, first: date, lengt
         "_FillValue": FINE_MISSING,
         "coordinates": "latitude longitude",
     }
-    _daily(
+    pixels = _daily(
         group, "pm2p5", length, grid.shape, ("time", "y", "x"), dtype="uint16", fill=FINE_MISSING, attributes=attributes
     )
+    _create_valid(group, pixels)
     flat = {"coordinates": "latitude longitude"}
     _fixed(group, "elevation", fixed.elevation.astype(np.float32), ("y", "x"), {**_ELEVATION, **flat})
     land = {"long_name": "land", "standard_name": "land_binary_mask", "units": "1", **flat}
     _fixed(group, "land", fixed.land.astype(bool), ("y", "x"), land)
+
+
+def _create_valid(group: zarr.Group, pixels: Any) -> None:
+    """Valid pixels of each stored file of the maps: a file that is lost would otherwise read as missing pixels."""
+    length, *parts = (-(-side // step) for side, step in zip(pixels.shape, pixels.shards or pixels.chunks, strict=True))
+    attributes: dict[str, Any] = {"long_name": "valid pixels in each stored part of pm2p5", "units": "1"}
+    group.create_array(
+        "valid", shape=(length, *parts), dtype="uint32", chunks=(_TIME_CHUNK, *parts), compressors=None, fill_value=0,
+        dimension_names=("time", "part_y", "part_x"), attributes=attributes,
+    )  # fmt: skip
 
 
 def _create_stations(group: zarr.Group, fixed: Fixed, first: date, length: int) -> None:
@@ -302,7 +323,7 @@ _ELEVATION: dict[str, Any] = {"units": "m", "standard_name": "surface_altitude",
 def _daily(
     group: zarr.Group, name: str, length: int, shape: tuple[int, ...], dims: tuple[str, ...], *,
     dtype: str, fill: float, attributes: dict[str, Any], split: bool = False,
-) -> None:  # fmt: skip
+) -> Any:  # fmt: skip
     """An array over time whose chunks hold one day each (one day and lead with `split`)."""
     part = (1, *shape[1:]) if split else shape
     shards = None
@@ -311,7 +332,7 @@ def _daily(
     elif len(shape) == 2 and max(shape) > _WHOLE:
         part = (_CHUNK, _CHUNK)
         shards = (1, *(_CHUNK * min(_SHARD, -(-side // _CHUNK)) for side in shape))
-    group.create_array(
+    return group.create_array(
         name, shape=(length, *shape), dtype=dtype, chunks=(1, *(max(side, 1) for side in part)), shards=shards,
         compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), fill_value=fill,
         dimension_names=dims, attributes=attributes,

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,32 @@ def test_large_maps_are_sharded_and_read_back(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "wide.zarr")
     np.testing.assert_allclose(store.pm(FIRST, slice(250, 580), slice(2000, 2100)), pm[250:580, 2000:2100], atol=1e-3)
     assert store._pm.shards == (1, 768, 2048)
+    (tmp_path / "wide.zarr" / "fine" / "pm2p5" / "c" / "0" / "0" / "1").unlink()
+    with pytest.raises(CranpmError, match=r"fine/pm2p5/c/0/0/1 is gone.*prepare another one"):
+        store.pm(FIRST, slice(0, 50), slice(0, 50))
+
+
+def test_map_whose_file_is_lost_is_refused_and_one_without_values_is_not(write: Write) -> None:
+    path = write("2022-01-01..2022-01-02")
+    days = parse_days("2022-01-01..2022-01-03")
+    nothing = np.full(HEADER.fine.shape, np.nan, np.float32)
+    with open_writer(path, HEADER, fixed, days[2], days[2]) as writer:
+        writer.write_day(replace(record(days[2]), pm=nothing))
+    (path / "fine" / "pm2p5" / "c" / "1" / "0" / "0").unlink()
+    store = Store.open(path)
+    assert np.isfinite(store.pm(days[0])).any() and np.isnan(store.pm(days[2])).all()
+    with pytest.raises(CranpmError, match=r"map of 2022-01-02 cannot be read .*the store is damaged"):
+        store.pm(days[1])
+    with pytest.raises(CranpmError, match="the store is damaged"):
+        store.pm_days(days)
+
+
+def test_store_made_without_counts_of_valid_pixels_is_read_and_extended(write: Write) -> None:
+    path = write("2022-01-01")
+    shutil.rmtree(path / "fine" / "valid")
+    write("2022-01-02")
+    store = Store.open(path)
+    assert all(np.isfinite(store.pm(day)).any() for day in parse_days("2022-01-01..2022-01-02"))
 
 
 def test_xarray_opens_every_group_and_decodes_time_units_and_missing(write: Write) -> None:
@@ -205,7 +232,7 @@ def test_store_of_another_grid_is_refused_by_pack_and_by_writer(write: Write) ->
     window = SimpleNamespace(coarse=HEADER.coarse, fine=HEADER.fine)
     Store.open(path).require(SimpleNamespace(name="nowhere", window=lambda full: window))
     moved = SimpleNamespace(coarse=HEADER.coarse, fine=replace(HEADER.fine, west=5.405))
-    with pytest.raises(CranpmError, match="grids are not those of pack 'elsewhere'.*prepare elsewhere.yaml"):
+    with pytest.raises(CranpmError, match=r"grids are not those of pack 'elsewhere'.*prepare elsewhere\.yaml"):
         Store.open(path).require(SimpleNamespace(name="elsewhere", given="elsewhere.yaml", window=lambda full: moved))
     for header in (
         replace(HEADER, region="elsewhere"),
