@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
+from cranpm import __version__
 from cranpm.data.dataset import Examples, HeldStore, hold, statistics_of
 from cranpm.data.progress import Progress
 from cranpm.errors import CranpmError
@@ -109,7 +110,7 @@ class Plan:
             "train": listed(self.recipe.train),
             "validate": listed(self.recipe.validate),
             "python": platform.python_version(),
-            "versions": {name: _version(name) for name in ("cranpm", "torch", "numpy")},
+            "versions": {"cranpm": __version__, **{name: version(name) for name in ("torch", "numpy")}},
         }
 
 
@@ -125,10 +126,3 @@ def plan(name: str, *, quick: bool, seed: int, out: Path | None, device: str, ca
     shown = name if Path(name).suffix == "" else Path(name).name
     command = f"cranpm train {shown}{' --quick' if quick else ''} --seed {seed}"
     return Plan(recipe, region, seed, device, folder, command, recipe_hash(path), cache or cache_folder())
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"
