@@ -126,7 +126,9 @@ def _torch_devices() -> list[str] | str:
 
 
 def _cache() -> dict[str, object]:
-    folder = Path(os.environ.get("CRANPM_CACHE") or Path.home() / ".cache" / "cranpm")
+    from cranpm.folders import cache_folder
+
+    folder = cache_folder()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
     return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,15 +16,10 @@ from cranpm.data.lock import locked
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError, require
+from cranpm.folders import cache_folder
 from cranpm.region import Region
 
 _BLOCK = 31  # days whose files exist at a time
-
-
-def cache_folder() -> Path:
-    """`$CRANPM_CACHE`, or `.cache/cranpm` in the home folder."""
-    chosen = os.environ.get("CRANPM_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "cranpm"
 
 
 def sample_store(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError, require
+from cranpm.folders import write_whole
 from cranpm.grid import Grid
 from cranpm.sample.daily import CAMS_FORECAST_STEP, CAMS_STEP, FORECAST_STEP, HOURS, LEVEL_STEP, SURFACE_STEP, every
 from cranpm.sample.netcdf import CAMS, ERA5, HISTORY, Quantity, legacy_analysis, new_analysis, new_file, new_forecast
@@ -89,9 +90,9 @@ def write_day(
     _write_weather_forecast(world.coarse, simulated, folder / "weather_forecast")
     _write_cams_forecast(world.coarse, simulated, folder / "cams_forecast")
     ghap = folder / "ghap" / f"GHAP_PM2.5_D1K_{simulated.day:%Y%m%d}_V1.nc"
-    _write(ghap, _ghap(world.fine, simulated.ghap))
+    write_whole(ghap, _ghap(world.fine, simulated.ghap))
     write_station_day(world, simulated, folder / "stations")
-    _write(_done(folder, simulated.day), b"")
+    write_whole(_done(folder, simulated.day), b"")
 
 
 def mixing_ratio(
@@ -112,19 +113,20 @@ def _write_era5(
     after = day + timedelta(days=1)
     if dialect == "legacy":
         rising = {quantity: values[:, ::-1] for quantity, values in upper.items()}
-        _write(folder / f"era5_{day:%Y%m%d}_sl.nc", legacy_analysis(grid, _times(day, surface_step), surface))
-        _write(folder / f"era5_{day:%Y%m%d}_tp.nc", legacy_analysis(grid, hours[:23], {ERA5["tp"]: rain[:23]}))
+        write_whole(folder / f"era5_{day:%Y%m%d}_sl.nc", legacy_analysis(grid, _times(day, surface_step), surface))
+        write_whole(folder / f"era5_{day:%Y%m%d}_tp.nc", legacy_analysis(grid, hours[:23], {ERA5["tp"]: rain[:23]}))
         levels = legacy_analysis(grid, _times(day, level_step), rising, levels=LEVELS)
-        _write(folder / f"era5_{day:%Y%m%d}_pl.nc", levels)
-        _write(folder / f"era5_{after:%Y%m%d}_tp00.nc", legacy_analysis(grid, hours[23:], {ERA5["tp"]: rain[23:]}))
+        write_whole(folder / f"era5_{day:%Y%m%d}_pl.nc", levels)
+        write_whole(folder / f"era5_{after:%Y%m%d}_tp00.nc", legacy_analysis(grid, hours[23:], {ERA5["tp"]: rain[23:]}))
         return
     single = {
         "data_stream-oper_stepType-instant.nc": new_analysis(grid, _times(day, surface_step), surface),
         "data_stream-oper_stepType-accum.nc": new_analysis(grid, hours[:23], {ERA5["tp"]: rain[:23]}),
     }
-    _write(folder / f"era5_{day:%Y%m%d}_sl.zip", _zip(single))
-    _write(folder / f"era5_{day:%Y%m%d}_pl.nc", new_analysis(grid, _times(day, level_step), upper, levels=LEVELS[::-1]))
-    _write(folder / f"era5_{after:%Y%m%d}_tp00.nc", new_analysis(grid, hours[23:], {ERA5["tp"]: rain[23:]}))
+    write_whole(folder / f"era5_{day:%Y%m%d}_sl.zip", _zip(single))
+    levels = new_analysis(grid, _times(day, level_step), upper, levels=LEVELS[::-1])
+    write_whole(folder / f"era5_{day:%Y%m%d}_pl.nc", levels)
+    write_whole(folder / f"era5_{after:%Y%m%d}_tp00.nc", new_analysis(grid, hours[23:], {ERA5["tp"]: rain[23:]}))
 
 
 def _write_cams(grid: Grid, simulated: SimulatedDay, folder: Path) -> None:
@@ -136,7 +138,7 @@ def _write_cams(grid: Grid, simulated: SimulatedDay, folder: Path) -> None:
         "data_sfc.nc": new_analysis(grid, times, _particles(composition)),
         "data_plev.nc": new_analysis(grid, times, _gases(composition, temperature), levels=(1000,)),
     }
-    _write(folder / f"cams_{simulated.day:%Y%m%d}.zip", _zip(members))
+    write_whole(folder / f"cams_{simulated.day:%Y%m%d}.zip", _zip(members))
 
 
 def _write_cams_forecast(grid: Grid, simulated: SimulatedDay, folder: Path) -> None:
@@ -148,7 +150,7 @@ def _write_cams_forecast(grid: Grid, simulated: SimulatedDay, folder: Path) -> N
         "data_sfc.nc": new_forecast(grid, simulated.day, periods, _particles(composition)),
         "data_plev.nc": new_forecast(grid, simulated.day, periods, _gases(composition, temperature), levels=(1000,)),
     }
-    _write(folder / f"cams_forecast_{simulated.day:%Y%m%d}00.zip", _zip(members))
+    write_whole(folder / f"cams_forecast_{simulated.day:%Y%m%d}00.zip", _zip(members))
 
 
 def _write_weather_forecast(grid: Grid, simulated: SimulatedDay, folder: Path) -> None:
@@ -164,7 +166,7 @@ def _write_weather_forecast(grid: Grid, simulated: SimulatedDay, folder: Path) -
         "data_stream-oper_stepType-accum.nc": new_forecast(grid, simulated.day, ends, {ERA5["tp"]: rain}),
         "data_plev.nc": new_forecast(grid, simulated.day, periods, upper, levels=LEVELS[::-1]),
     }
-    _write(folder / f"forecast_{simulated.day:%Y%m%d}00.zip", _zip(members))
+    write_whole(folder / f"forecast_{simulated.day:%Y%m%d}00.zip", _zip(members))
 
 
 def _particles(composition: Mapping[str, NDArray[np.float32]]) -> dict[Quantity, NDArray[np.float32]]:
@@ -233,7 +235,7 @@ def _claim(world: World, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise CranpmError(f"{folder}: not empty and not a simulated world ({MARK} missing); choose an empty folder")
-    _write(path, (json.dumps(identity, indent=1) + "\n").encode())
+    write_whole(path, (json.dumps(identity, indent=1) + "\n").encode())
 
 
 def _zip(members: Mapping[str, bytes]) -> bytes:
@@ -243,13 +245,6 @@ def _zip(members: Mapping[str, bytes]) -> bytes:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _done(folder: Path, day: date) -> Path:

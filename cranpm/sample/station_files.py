@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from importlib.util import find_spec
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from cranpm.folders import write_whole
 
 if TYPE_CHECKING:
     from cranpm.sample.world import SimulatedDay, Station, World
@@ -48,7 +49,7 @@ def write_station_table(world: World, folder: Path) -> bool:
         "Air.Quality.Station.Name": [s.name for s in world.stations],
     }
     if not (folder / _EEA_TABLE).exists():
-        _replace(folder / _EEA_TABLE, _parquet(columns))
+        write_whole(folder / _EEA_TABLE, _parquet(columns))
     return True
 
 
@@ -58,13 +59,14 @@ def write_station_day(world: World, simulated: SimulatedDay, folder: Path) -> No
     valid = [(s, float(v)) for s, v in zip(world.stations, simulated.stations, strict=True) if np.isfinite(v)]
     if source == "eea":
         if find_spec("pyarrow") is not None:
-            _replace(folder / f"eea_pm25_{day:%Y%m%d}.parquet", _parquet(_eea(valid, simulated)))
+            write_whole(folder / f"eea_pm25_{day:%Y%m%d}.parquet", _parquet(_eea(valid, simulated)))
         return
     if source == "epa_aqs":
-        _replace(folder / f"epa_pm25_{day:%Y%m%d}.csv", _csv(_EPA_HEADER, [_epa(s, value, day) for s, value in valid]))
+        hours = [_epa(s, value, day) for s, value in valid]
+        write_whole(folder / f"epa_pm25_{day:%Y%m%d}.csv", _csv(_EPA_HEADER, hours))
         return
     rows = [row for s, value in valid for row in _openaq(s, value, day)]
-    _replace(folder / f"openaq_pm25_{day:%Y%m%d}.csv.gz", gzip.compress(_csv(_OPENAQ_HEADER, rows), 1, mtime=0))
+    write_whole(folder / f"openaq_pm25_{day:%Y%m%d}.csv.gz", gzip.compress(_csv(_OPENAQ_HEADER, rows), 1, mtime=0))
 
 
 def _epa(station: Station, value: float, day: date) -> tuple[str, ...]:
@@ -129,10 +131,3 @@ def _csv(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> bytes:
     writer.writerow(header)
     writer.writerows(rows)
     return buffer.getvalue().encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

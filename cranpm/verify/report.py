@@ -12,6 +12,7 @@ import numpy as np
 from cranpm.data.days import format_days
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
+from cranpm.folders import write_whole
 from cranpm.forecast.engine import Engine
 from cranpm.forecast.maps import Bands
 from cranpm.region import Region, list_regions, load_region
@@ -65,8 +66,8 @@ def write_report(
     case = Case(region, engine, store, fitted, found, _period_scores(found, store), sentences)
     drawn = _draw(out, case, progress)
     document = json.dumps(summary(case), indent=1, ensure_ascii=False, allow_nan=False)
-    _write(out / "report.json", document + "\n")
-    _write(out / "report.html", html(case, drawn))
+    write_whole(out / "report.json", f"{document}\n".encode())
+    write_whole(out / "report.html", html(case, drawn).encode())
     return Report(out / "report.html", (headline(found) + ".", *sentences))
 
 
@@ -211,9 +212,3 @@ def _period_caption(found: Evaluation, period: dict[str, Scores]) -> str:
 def _title(name: str) -> str:
     """Title of a region that ships with the package, or the name itself."""
     return load_region(name).title if name in list_regions() else name
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
