@@ -90,7 +90,12 @@ def write_day(
     small = {lead: Thumbnail(store.fine) for lead in leads}
     now = dt.datetime.now(dt.UTC)
     attributes = provenance(
-        engine.spec, store, title=pack.title, licence=pack.licence, attribution=_attribution(pack), created=now
+        engine.spec,
+        store,
+        title=pack.title,
+        licence=pack.licence,
+        attribution=_attribution(pack, store.simulated),
+        created=now,
     )
     path = out / f"cranpm_{pack.name}_{day:%Y%m%d}{'.nc' if form == 'netcdf' else '.zarr'}"
     strips = run(engine, store, day, leads, progress=count)
@@ -101,7 +106,6 @@ def write_day(
 
 
 def _draw(path: Path, pack: Region, engine: Engine, store: Store, day: dt.date, small: Mapping[int, Thumbnail]) -> Path:
-
     from cranpm.forecast.maps import Bands, draw_forecast
 
     index = pack.index
@@ -121,7 +125,10 @@ def _draw(path: Path, pack: Region, engine: Engine, store: Store, day: dt.date, 
     return path
 
 
-def _attribution(pack: Region) -> str:
+def _attribution(pack: Region, simulated: bool) -> str:
+    """What a publication must say; no provider's words over a map that holds nothing of theirs."""
+    if simulated:
+        return "Simulated by the sample world of cranpm; contains no provider's data"
     return "; ".join(dict.fromkeys(source.attribution for source in pack.sources.values()))
 
 
