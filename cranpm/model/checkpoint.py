@@ -143,7 +143,12 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, network: CranPM
         (new / MANIFEST).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
             folder.replace(old)
-        new.replace(folder)
+        try:
+            new.replace(folder)
+        except OSError:
+            if old.exists():
+                old.replace(folder)
+            raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

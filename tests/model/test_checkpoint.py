@@ -68,6 +68,21 @@ def test_rewriting_replaces_the_whole_folder_or_nothing(folder, monkeypatch):
     assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
 
 
+def test_a_swap_that_fails_leaves_what_was_there(folder, monkeypatch):
+    before, move = read_checkpoint(folder).hash, Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if self.suffix == ".new":
+            raise OSError("disk quota exceeded")
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="quota"):
+        write_checkpoint(folder, ABOUT, network(trained=False))
+    assert read_checkpoint(folder).hash == before
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny"]
+
+
 def rename_in_config(manifest):
     manifest["config"]["channels"][3] = "msl_t"
 
