@@ -115,6 +115,9 @@ class Writer:
         if not 0 <= index < self._array("coarse/ready").shape[0]:
             raise CranpmError(f"{self.path}: {record.day} lies outside the store's time axis")
         self._check(record)
+        if record.day in self.ready:  # half replaced, it must not be read as a whole day
+            self._array("coarse/ready")[index] = 0
+            self.ready.remove(record.day)
         self._array("coarse/data")[index] = record.coarse
         for k in range(len(FORECAST_LEADS)):
             issued = np.float32(np.nan) if record.forecast is None else record.forecast[k]

@@ -126,6 +126,18 @@ def test_xarray_opens_every_group_and_decodes_time_units_and_missing(write: Writ
     assert stations.id.values.tolist() == ["A1", "B2"] and stations.pm2p5.dims == ("time", "station")
 
 
+def test_day_that_is_replaced_is_not_ready_until_it_is_whole(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, day = write("2022-01-01..2022-01-02"), date(2022, 1, 2)
+    with open_writer(path, HEADER, fixed, FIRST, day) as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr("cranpm.data.writer.encode_pm", lambda pm: 1 / 0)  # after the coarse fields are replaced
+            with pytest.raises(ZeroDivisionError):
+                writer.write_day(replace(record(day), coarse=record(FIRST).coarse))
+        assert Store.open(path).days == (FIRST,)
+        writer.write_day(record(day))
+    assert Store.open(path).days == (FIRST, day)
+
+
 def test_days_between_that_were_not_asked_for_are_not_ready(write: Write) -> None:
     store = Store.open(write("2022-01-01,2022-01-05"))
     assert store.days == parse_days("2022-01-01,2022-01-05")
