@@ -110,6 +110,11 @@ def _add(raster: Any, source: Source, grid: Grid, total: NDArray, count: NDArray
     centre = (grid.west + grid.east) / 2
     lons = lons + np.round((centre - lons.mean()) / 360) * 360
     if max(step_x, step_y) > grid.step * 1.0001:
+        if abs(step_x - step_y) > 1e-6 * step_y:
+            raise CranpmError(
+                f"{source}: pixels of {step_x:g} by {step_y:g} degrees, larger than the region's {grid.step:g}; "
+                f"expected square ones: gdalwarp -tr {step_y:g} {step_y:g} -r bilinear IN OUT"
+            )
         return _add_bilinear(
             raster, source, grid, Grid(float(lats[0]), float(lons[0]), step_x, lats.size, lons.size), total, count
         )

@@ -258,6 +258,16 @@ def test_elevation_without_tiles_or_with_a_hole_over_land_is_refused(new_files: 
     assert terrain.elevation(files, wide, sea_there)[0, 0] == 0
 
 
+def test_elevation_in_large_pixels_that_are_not_square_is_refused(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "wide.tif"
+    shape = {"height": 20, "width": 10, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    with rasterio.open(path, "w", transform=rasterio.Affine(0.2, 0, 5, 0, -0.1, 50), **shape) as raster:
+        raster.write(np.ones((1, 20, 10), np.float32))
+    files = Catalogue(tmp_path).files
+    refused(lambda: terrain.elevation(files, FINE), "pixels of 0.2 by 0.1 degrees.*expected square ones")
+
+
 def test_stations_without_places_are_refused(new_files: Path) -> None:
     (new_files / "stations" / "EEA_stations_meta_SamplingPoint.parquet").unlink()
     refused(lambda: stations.daily(Catalogue(new_files).files, [DAY]), "1 stations without coordinates.*metadata")
