@@ -113,6 +113,12 @@ class Examples:
     def __init__(self, stores: Sequence[HeldStore], config: ModelConfig, leads: Sequence[int]) -> None:
         self.stores, self.config, self.leads = tuple(stores), config, tuple(leads)
         self.starts = [(k, day) for k, store in enumerate(stores) for day in store.starts(leads)]
+        for store in self.stores:
+            if not store.land.any() or min(store.fine.shape) < config.tile:
+                raise CranpmError(
+                    f"a training window of {store.fine.height} x {store.fine.width} px at {store.fine.north:g}N "
+                    f"{store.fine.west:g}E without land or smaller than a tile of {config.tile} px: move or enlarge it"
+                )
         if not self.starts:
             raise CranpmError(
                 f"no day has the day before and the {max(leads)} days after it in the stores: train on longer ranges"

@@ -55,6 +55,13 @@ def test_only_days_with_their_neighbours_are_drawn():
         examples(leads=(1, 2), days=3)
 
 
+def test_a_window_without_land_is_refused_before_a_tile_is_looked_for():
+    sea = held()
+    sea.land = np.zeros_like(sea.land)
+    with pytest.raises(CranpmError, match="without land or smaller than a tile of 32 px"):
+        Examples([sea], CONFIG, (1, 2))
+
+
 def test_draws_depend_on_the_generator_alone():
     made = examples()
     one, two = (made.draw(np.random.default_rng([3, 8]), 5, 4, [1, 1]) for _ in range(2))
