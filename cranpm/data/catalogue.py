@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
-from cranpm.data.days import format_days
+from cranpm.data.days import ONE_DAY, format_days
 from cranpm.data.products import cams, era5, ghap, terrain
 from cranpm.data.products.description import PRODUCTS, Description
 from cranpm.data.products.results import names_text
@@ -60,9 +60,12 @@ class Catalogue:
         return tuple(sorted({day for file in self.of(product) for day in file.days}))
 
     def complete_days(self) -> tuple[date, ...]:
-        """Days for which every product that a store needs has every variable, judged by the files' axes."""
+        """Days for which every product that a store needs has every variable, judged by the files' axes.
+
+        A day's rain ends at 00 UTC of the next, so the last day of a download is complete only with that hour.
+        """
         found = [self._days_with(product, names) for product, names in DAILY.items()]
-        return tuple(sorted(set.intersection(*found, set(self.days("ghap")))))
+        return tuple(sorted(set.intersection(*found, set(self.days("ghap")), self._days_with_all_rain())))
 
     def missing(self, region: Region, days: Sequence[date]) -> list[str]:
         """What a forecast for these days would lack, as lines for a person; empty when nothing does."""
@@ -97,6 +100,14 @@ class Catalogue:
                 f"{title}: {names_text(group)} not there for {format_days(absent)}: request those days from {where}"
             )
         return lines
+
+    def _days_with_all_rain(self) -> set[date]:
+        """Days whose last hour of precipitation, that which ends at 00 UTC of the next, is there."""
+        axes = [file.axes for file in self.of("era5") if "tp" in file.variables and file.axes is not None]
+        midnights = {
+            t for one in axes for t in one.instants[one.instants == one.instants.astype("datetime64[D]")].tolist()
+        }
+        return {time.date() - ONE_DAY for time in midnights}
 
     def _days_with(self, product: str, names: Iterable[str]) -> set[date]:
         per_name = [{day for f in self.of(product) if name in f.variables for day in f.days} for name in names]

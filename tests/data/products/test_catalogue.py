@@ -31,6 +31,12 @@ def test_every_product_is_found_whatever_the_files_are_called(new_files: Path, t
     assert era5.daily(catalogue.files, DAY, COARSE).sizes["channel"] == 30
 
 
+def test_a_day_without_the_rain_that_ends_at_midnight_is_not_complete(new_files: Path) -> None:
+    assert Catalogue(new_files).complete_days() == (DAY,)
+    (new_files / "era5" / "era5_20220111_tp00.nc").unlink()
+    assert Catalogue(new_files).complete_days() == ()
+
+
 def test_nothing_is_missing_from_a_complete_folder(new_files: Path) -> None:
     assert Catalogue(new_files).missing(load_region("europe"), [DAY]) == []
 
