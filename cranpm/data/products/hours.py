@@ -55,8 +55,9 @@ class Hours:
         return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
     def has(self, day: date) -> bool:
-        """Whether any instant falls on a UTC day."""
-        return bool((self.times.astype("datetime64[D]") == np.datetime64(day)).any())
+        """Whether any instant falls on a UTC day; 00 UTC alone is where the day before ends."""
+        start, stop = span(day)
+        return bool(((self.times > start) & (self.times < stop)).any())
 
 
 def gather(

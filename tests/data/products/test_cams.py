@@ -88,6 +88,14 @@ def test_a_coarser_grid_is_interpolated_between_its_nodes(tmp_path: Path) -> Non
     assert "bilinear" in found.attrs["regridded"]
 
 
+def test_a_forecast_that_ends_as_a_day_begins_does_not_hold_that_day(tmp_path: Path) -> None:
+    fields = {CAMS["pm2p5"]: even(10e-9, times=5)}
+    (tmp_path / "a.nc").write_bytes(new_forecast(WIDE, DAY, (24, 30, 36, 42, 48), fields))
+    found = cams.forecast(Catalogue(tmp_path).files, DAY, NODES, leads=(1, 2)).sel(channel="pm2p5")
+    assert np.allclose(found[0], 10, rtol=1e-4) and np.isnan(found[1]).all()
+    assert "pm2p5+2" in found.attrs["absent"].split() and "pm2p5+1" not in found.attrs["absent"].split()
+
+
 def test_the_last_forecast_of_the_issue_day_counts_and_none_issued_later(tmp_path: Path) -> None:
     for name, issued, value in (("a", DAY, 10e-9), ("b", date(2021, 6, 4), 90e-9)):
         fields = {CAMS["pm2p5"]: even(value, times=4)}
