@@ -94,6 +94,7 @@ def test_pixels_without_a_tile_are_missing():
     land[:, :10] = True
     out = blended(plan, np.ones((64, 256), dtype=np.float32), land)
     assert (out[:, :10] == 1).all() and np.isnan(out[:, 200:]).all()
+    np.testing.assert_allclose(out[:, :64], 1, rtol=1e-6)  # also where the neighbour that was left out had a share
 
 
 def test_two_tiles_meet_in_a_raised_cosine():

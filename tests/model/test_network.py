@@ -38,6 +38,15 @@ def test_small_has_at_most_8_mb_of_weights():
     assert 1_000_000 < count < 2_000_000  # float32: at most 8 MB
 
 
+def test_the_wind_that_orders_tokens_is_that_of_day_t_by_name(monkeypatch):
+    channels = (*TINY.channels[35:], *TINY.channels[:35])  # another order of the same channels
+    net, seen = CranPM(replace(TINY, channels=channels), nominal()).eval(), []
+    monkeypatch.setattr(net.global_branch, "forward", lambda coarse, wind, elevation: seen.append(wind))
+    coarse, elevation = coarse_inputs()
+    net.encode_day(coarse, elevation)
+    assert torch.equal(seen[0], coarse[:, 35:37])  # u10_t and v10_t, in m/s as they came
+
+
 def test_batch_of_one_equals_batch_of_many():
     net = network()
     state, tiles = net.encode_day(*coarse_inputs()), tile_inputs(tiles=5)

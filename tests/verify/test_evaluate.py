@@ -53,6 +53,33 @@ def test_every_row_is_scored_on_the_same_pixels_by_hand(fitted):
     assert scores.bias == pytest.approx(errors.mean(), rel=1e-4) and scores.n == errors.size
 
 
+def test_every_row_is_the_map_that_its_name_says(fitted):
+    """Issue day, lead, valid day and land of each row, put together here from the store and the fit."""
+    store, lead = make_store(), 2
+    for truth in store.pm_maps.values():
+        truth[:, 30:37] = 99.0  # a retrieval over the sea as well: it must not count
+    result = evaluate(ConstantEngine(0.05), store, DAYS, (lead,), fitted=fitted)
+    squares = {row: [] for row in result.rows}
+    for day in DAYS:
+        valid_day = day + dt.timedelta(days=lead)
+        truth, (today, _) = store.pm(valid_day), fill_today(store, day_inputs(store, day), slice(None), slice(None))
+        cams = store.forecast(day, lead, ("pm2p5",))[0]
+        maps = {
+            "model": today + 20 * 0.05 * lead,
+            "persistence": today,
+            "damped": fitted.damped(today, day, lead),
+            "climatology": fitted.climatology(valid_day),
+            "cams": np.full(store.fine.shape, cams[0, 0]),
+            "cams_corrected": fitted.cams_corrected(cams, lead),
+        }
+        valid = store.land & np.isfinite(truth)
+        for row, values in maps.items():
+            squares[row].append(((values - truth)[valid].astype(float)) ** 2)
+    expected = {row: np.sqrt(np.concatenate(parts).mean()) for row, parts in squares.items()}
+    found = {row: result.scores(lead, row).rmse for row in result.rows}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_day_without_truth_is_left_out_counted_and_named(fitted):
     store = make_store()
     store.pm_maps[DAYS[1] + dt.timedelta(days=1)][:] = np.nan
