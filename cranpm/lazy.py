@@ -9,10 +9,29 @@ from typing import Any, ClassVar
 
 import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup
 
 # Help is plain text everywhere. With rich about, typer escapes the brackets of "[required]" even in plain help.
 typer.core.HAS_RICH = False
+
+
+class _Argument(TyperArgument):
+    """An argument that keeps its help: click 8.5 has one of its own, which empties typer's, and a section for it."""
+
+    def __init__(self, *, help: str | None = None, **attributes: Any) -> None:  # typer's own, handed on untouched
+        super().__init__(help=help, **attributes)
+        self._line = help
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:  # type: ignore[override]
+        """Name and help, as typer writes them."""
+        known, self.help = self.help, self._line
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.help = known
+
+
+typer.main.TyperArgument = _Argument  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

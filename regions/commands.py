@@ -10,7 +10,7 @@ import typer
 from cranpm.lazy import Entry, LazyGroup
 
 if TYPE_CHECKING:
-    from cranpm.region import Region
+    from cranpm.region import Region, Window
 
 
 class RegionGroup(LazyGroup):
@@ -52,7 +52,10 @@ def list_() -> None:
 
 @app.command()
 def show(region: str = typer.Argument(help="A shipped region or the path of a pack.")) -> None:
-    """Show what a pack says."""
+    """Show what a pack says.
+
+    Example: cranpm region show india
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -71,7 +74,10 @@ def show(region: str = typer.Argument(help="A shipped region or the path of a pa
 
 @app.command()
 def check(region: str = typer.Argument(help="A shipped region or the path of a pack.")) -> None:
-    """Check a pack and print each check; a failed one names the line and the reason."""
+    """Check a pack and print each check; a failed one names its line.
+
+    Example: cranpm region check mumbai.yaml
+    """
     from cranpm.errors import CranpmError
     from cranpm.region import check_region
 
@@ -92,7 +98,10 @@ def new(
     out: Path | None = typer.Option(None, "--out", help="File to write (default: NAME.yaml here)."),
     title: str | None = typer.Option(None, "--title", help="Name for people."),
 ) -> None:
-    """Write a valid pack for any place on Earth, to be refined by hand."""
+    """Write a valid pack for any place on Earth, to be refined by hand.
+
+    Example: cranpm region new mumbai --bbox 72 18 74 20
+    """
     from cranpm.region import load_region
     from cranpm.regions.scaffold import write_pack
 
@@ -129,11 +138,17 @@ def _facts(pack: Region) -> list[tuple[str, str]]:
         ("stations", f"{pack.stations.source}, {pack.stations.url} ({pack.stations.licence})"),
         ("sources", "; ".join(source.name for source in pack.sources.values())),
         ("published", "; ".join(figures) or "nothing"),
+        *_published_window(pack),
         ("licence", f"{pack.licence}; {pack.attribution}"),
     ]
 
 
-def _extent(pack: Region) -> str:
+def _published_window(pack: Region) -> list[tuple[str, str]]:
+    """The window of the published figures, where it is not the pack's."""
+    return [("their window", _extent(pack.published_window))] if pack.published_window else []
+
+
+def _extent(pack: Region | Window) -> str:
     west, south, east, north = pack.fine.edges
     return f"{south:g}..{north:g}N {west:g}..{east:g}E"
 

@@ -67,6 +67,20 @@ def test_every_command_has_a_help_page(name, capsys):
     assert f"cranpm {name}" in page and "\\[" not in page
 
 
+LEAVES = ("region show", "region check", "region new", "region eval", "region fit", "forecast", "train", "sample")
+LEAVES += ("data inspect", "data prepare", "model show")
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_the_help_of_a_command_says_what_its_argument_is_and_gives_an_example(command, capsys):
+    assert in_process(*command.split(), "--help") == 0
+    page = capsys.readouterr().out
+    argument = page[page.index("Arguments:") : page.index("Options:")].splitlines()[1].split()
+    assert len(argument) > 4, "the line has the name, what it is, and [required]"
+    assert f"Example: cranpm {command} " in page
+    assert page.count("rguments:") == 1 and "completion" not in page
+
+
 def test_the_version_is_printed(capsys):
     assert in_process("--version") == 0
     assert capsys.readouterr().out == f"cranpm {__version__}\n"

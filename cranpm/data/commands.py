@@ -16,7 +16,10 @@ def _data() -> None:
 
 @app.command()
 def inspect(path: Path = typer.Argument(help="A file or a folder of products.")) -> None:
-    """Say what a file is, in our terms: product, variables, days, grid, and what to know about it."""
+    """Say what a file is, in our terms: product, variables, days, grid, and what to know about it.
+
+    Example: cranpm data inspect downloads
+    """
     from cranpm.data.inspect import report
 
     for line in report(path):
@@ -28,10 +31,17 @@ def prepare(
     region: str = typer.Argument(help="A shipped region or the path of a pack."),
     source: Path = typer.Option(..., "--from", help="Folder of products, in any arrangement."),
     out: Path = typer.Option(..., "--out", help="The store: a new folder, or one to add days to."),
-    days: str | None = typer.Option(None, "--days", help="2022-01-10..2022-01-17; without, every complete day."),
+    days: str | None = typer.Option(
+        None, "--days", help="2022-01-10..2022-01-17, 2022-01; without, every complete day."
+    ),
     sample_window: bool = typer.Option(False, "--sample-window", help="Only the pack's sample window, not all of it."),
 ) -> None:
-    """Make a store from a folder of products, or add days to one. Finished days are never lost or made again."""
+    """Make a store from a folder of products, or add days to one.
+
+    Finished days are never lost or made again.
+
+    Example: cranpm data prepare india --from downloads --out india.zarr
+    """
     from cranpm.data.days import format_days, parse_days
     from cranpm.data.prepare import prepare as prepare_store
     from cranpm.data.progress import progress_bar

@@ -36,6 +36,8 @@ def run_forecast(
     """Forecast the 1 km PM2.5 maps of the days after a date.
 
     Writes one CF file per issue day with all its leads, and a picture of the maps.
+
+    Example: cranpm forecast india --date 2022-01-10
     """
     from cranpm.data.days import parse_days
     from cranpm.data.progress import progress_bar

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(help="Checkpoints and configurations.", no_args_is_help=True)
+app = typer.Typer(
+    help="Checkpoints and configurations.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -34,7 +36,10 @@ def list_models() -> None:
 def show(
     name: str = typer.Argument(help="A registered name or a checkpoint folder."),
 ) -> None:
-    """Parameters and arithmetic of each part of a network."""
+    """Parameters and arithmetic of each part of a network.
+
+    Example: cranpm model show europe-sample
+    """
     from rich.table import Table
 
     from cranpm.errors import require

@@ -17,13 +17,18 @@ def sample(
     region: str = typer.Argument(help="A shipped region or the path of a pack."),
     days: str = typer.Option("30", "--days", help="How many days, or which: 2022-01-10..2022-01-17."),
     out: Path = typer.Option(..., "--out", help="Folder for the files."),
-    start: str | None = typer.Option(None, "--from", help="First day, with a number of days."),
+    start: str | None = typer.Option(
+        None, "--from", help="First day, with a number of days; without, the pack's first sample day."
+    ),
     seed: int = typer.Option(0, help="Which sample world."),
     realisation: int = typer.Option(0, help="Which course of weather and emissions in that world."),
     full: bool = typer.Option(False, "--full", help="The pack's whole domain; slow and large."),
     era5: str = typer.Option("new", help="Files as the CDS makes them today (new) or made them (legacy)."),
 ) -> None:
-    """Write simulated days of a region in the providers' formats; never to be taken for data."""
+    """Write simulated days of a region in the providers' formats; never to be taken for data.
+
+    Example: cranpm sample india --days 30 --out simulated
+    """
     from cranpm.data.progress import progress_bar
     from cranpm.errors import CranpmError, require
     from cranpm.region import load_region

@@ -24,6 +24,8 @@ def train(
 
     The simulated days are made once and kept in the cache folder for every seed. The run's folder holds the best
     weights so far (`checkpoint/`), the scores (`history.json`) and what --resume needs.
+
+    Example: cranpm train europe-sample --quick --out runs/try
     """
     from cranpm.errors import require
 

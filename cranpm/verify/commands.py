@@ -16,7 +16,10 @@ def run_fit(
     data: Annotated[Path | None, typer.Option(help="A prepared store; without it the sample world.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; without it <name>.baselines.nc beside the pack.")] = None,
 ) -> None:
-    """Fit a pack's baselines (climatology, damping, CAMS correction) on years before those it is scored on."""
+    """Fit a pack's baselines (climatology, damping, CAMS correction) on years before those it is scored on.
+
+    Example: cranpm region fit india --data india.zarr --out ours.baselines.nc
+    """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
     from cranpm.errors import CranpmError
@@ -56,7 +59,10 @@ def run_evaluate(
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """How good a model is in a region: report.html, report.json and figures, beside what it must beat."""
+    """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
+
+    Example: cranpm region eval india --days 2022-01 --leads 1 2
+    """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
     from cranpm.errors import require
