@@ -44,11 +44,13 @@ class Field:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that can be neither written to nor made; asked before work that takes long.
+    """Refuse a folder that can be neither written to nor made, or is a store; asked before work that takes long.
 
     Raises:
         CranpmError: names what is in the way.
     """
+    if (folder / "zarr.json").exists():
+        raise CranpmError(f"{folder}: a Zarr store, and nothing else is written into it; choose another --out")
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "may not be written to" if there.is_dir() else "is a file, not a folder"

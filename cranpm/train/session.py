@@ -12,6 +12,7 @@ from cranpm import __version__
 from cranpm.data.dataset import Examples, HeldStore, hold, statistics_of
 from cranpm.data.progress import Progress
 from cranpm.errors import CranpmError
+from cranpm.forecast.torch_engine import pick_device
 from cranpm.model.checkpoint import Checkpoint
 from cranpm.region import Region
 from cranpm.sample.cache import cache_folder
@@ -89,8 +90,6 @@ class Plan:
             simulated=True,
             provenance=self._provenance(),
         )
-        from cranpm.forecast.torch_engine import pick_device
-
         device = pick_device(self.device)
         return Trainer(self.recipe, about, self.folder, key=self.key, seed=self.seed, device=device)
 
@@ -118,8 +117,9 @@ def plan(name: str, *, quick: bool, seed: int, out: Path | None, device: str, ca
     """Read a recipe and decide where its run lies.
 
     Raises:
-        CranpmError: the recipe is not there or not right.
+        CranpmError: the recipe is not there or not right, or there is no such device.
     """
+    pick_device(device)  # a wrong one should not cost the simulating
     path = recipe_path(name, quick=quick)
     recipe, region = read_recipe(path)
     folder = out or Path("runs") / f"{recipe.name}-s{seed}"

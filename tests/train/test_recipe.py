@@ -55,6 +55,11 @@ def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, old, new, words):
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
 
 
+def test_a_wrong_device_is_found_before_anything_is_simulated():
+    with pytest.raises(CranpmError, match="device 'tpu' unknown"):
+        plan("europe-sample", quick=True, seed=0, out=None, device="tpu")
+
+
 def test_unknown_recipes_name_the_known_ones(tmp_path):
     with pytest.raises(CranpmError, match="europe-sample"):
         recipe_path("europe-smaple")

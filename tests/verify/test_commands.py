@@ -62,6 +62,14 @@ def test_wrong_leads_and_misspelt_baselines_are_found_before_any_work(shell, mon
         shell(evaluate, "india", "--days", DAYS, "--baselines", "absent.nc")
 
 
+def test_nothing_is_written_into_a_store(shell, tmp_path):
+    (tmp_path / "zarr.json").write_text("{}")
+    for app, days in ((evaluate, "--days"), (forecast, "--date")):
+        with pytest.raises(CranpmError, match="a Zarr store"):
+            shell(app, "india", days, str(FIRST), "--out", str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["zarr.json"]
+
+
 def test_several_dates_are_refused(shell):
     with pytest.raises(CranpmError, match="one day is expected"):
         shell(forecast, "india", "--date", "2022-03")
