@@ -62,10 +62,13 @@ class Catalogue:
     def complete_days(self) -> tuple[date, ...]:
         """Days for which every product that a store needs has every variable, judged by the files' axes.
 
-        A day's rain ends at 00 UTC of the next, so the last day of a download is complete only with that hour.
+        A day's rain ends at 00 UTC of the next, which a download of whole days lacks for its last: that day is not
+        complete. A day in the midst of others counts, so that a lost file is told and not passed over.
         """
         found = [self._days_with(product, names) for product, names in DAILY.items()]
-        return tuple(sorted(set.intersection(*found, set(self.days("ghap")), self._days_with_all_rain())))
+        days = set.intersection(*found, set(self.days("ghap")))
+        following = {day - ONE_DAY for day in days}
+        return tuple(sorted(days & (following | self._days_with_all_rain())))
 
     def missing(self, region: Region, days: Sequence[date]) -> list[str]:
         """What a forecast for these days would lack, as lines for a person; empty when nothing does."""

@@ -187,7 +187,8 @@ def _refuse_missing(catalogue: Catalogue, region: Region, missing: Sequence[date
     if not asked:
         products = ("era5", "cams", "ghap")
         held = ", ".join(f"{product} {shown_days(catalogue.days(product), limit=60)}" for product in products)
-        lines = [f"no day for which all products are there (days found: {held})", *lines]
+        need = "all products, the rain up to 00 UTC of the next day among them"
+        lines = [f"no day for which the folder holds {need} (days found: {held})", *lines]
     if lines:
         unreadable = [f"unreadable: {line}" for line in catalogue.problems[:3]]
         raise CranpmError(f"{catalogue.folder}: {'; '.join([*unreadable, *lines])}")

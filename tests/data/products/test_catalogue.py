@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from cranpm.data.catalogue import Catalogue
 from cranpm.data.commands import app
+from cranpm.data.prepare import prepare
 from cranpm.data.products import era5
 from cranpm.errors import CranpmError
-from cranpm.region import load_region
+from cranpm.region import Window, load_region
 
-from .conftest import COARSE, DAY
+from .conftest import COARSE, DAY, FINE
 
 
 def test_every_product_is_found_whatever_the_files_are_called(new_files: Path, tmp_path: Path) -> None:
@@ -33,8 +34,11 @@ def test_every_product_is_found_whatever_the_files_are_called(new_files: Path, t
 
 def test_a_day_without_the_rain_that_ends_at_midnight_is_not_complete(new_files: Path) -> None:
     assert Catalogue(new_files).complete_days() == (DAY,)
+    (new_files / "SIMULATED.json").unlink()
     (new_files / "era5" / "era5_20220111_tp00.nc").unlink()
     assert Catalogue(new_files).complete_days() == ()
+    with pytest.raises(CranpmError, match=r"no day for which the folder holds .*the rain up to 00 UTC of the next day"):
+        prepare(load_region("europe"), new_files, new_files.parent / "s.zarr", window=Window(COARSE, FINE, 4))
 
 
 def test_nothing_is_missing_from_a_complete_folder(new_files: Path) -> None:
