@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cranpm.data.dataset import Draw, Examples, statistics_of
+from cranpm.data.dataset import Draw, Examples, HeldStore, statistics_of
 from cranpm.errors import CranpmError
 from cranpm.tiles import Tile
 from cranpm.variables import CHANNELS, COARSE
@@ -34,15 +34,15 @@ def test_nothing_after_day_t_reaches_the_inputs():
     later.fields[8:] = 99.0
     later.maps[8:] = 99.0
     draws = [Draw(0, DAY, (TILE,), (1,))]
-    from cranpm.data.dataset import HeldStore
-
     one, other = (Examples([HeldStore(s, s.days)], CONFIG, (1, 2)).batch(draws) for s in (source, later))
     assert all(torch.equal(a, b) for a, b in zip([*one.day, *one.tiles], [*other.day, *other.tiles], strict=True))
     assert not torch.equal(one.target, other.target)
 
 
 def test_sea_and_gaps_are_not_scored():
-    batch = examples().batch([Draw(0, DAY, (TILE,), (1,))])
+    store = ToyStore()
+    store.maps[:, ~store.land] = 33.0  # a retrieval over the sea as well: it must not count
+    batch = Examples([HeldStore(store, store.days)], CONFIG, (1, 2)).batch([Draw(0, DAY, (TILE,), (1,))])
     assert not batch.valid[0][:, :12].any()  # columns 8..19 of the map are sea
     assert batch.valid[0].float().mean() < 20 / 32
     assert torch.isfinite(batch.pm).all()
