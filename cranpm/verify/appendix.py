@@ -69,8 +69,8 @@ def provenance(case: Case) -> list[tuple[str, object]]:
     region, store, found, fitted, spec = case.region, case.store, case.found, case.fitted, case.engine.spec
     skipped = f"{len({(day, lead) for day, lead, _ in found.skipped})} of {len(found.results) + len(found.skipped)}"
     reasons = "; ".join(dict.fromkeys(reason for _, _, reason in found.skipped))
-    clipped = ", ".join(f"T+{lead}: {sum(r.clipped for r in found.of(lead)):,}" for lead in found.leads)
-    seams = ", ".join(f"T+{lead}: {number(seam_of(found, lead), '.2f')}" for lead in found.leads)
+    clipped = ", ".join(f"T+{lead}: {sum(r.clipped for r in found.of(lead)):,}" for lead in case.leads)
+    seams = ", ".join(f"T+{lead}: {number(seam_of(found, lead), '.2f')}" for lead in case.leads)
     licences = store.attrs.get("licences")
     terms = "; ".join(
         f"{name}: {entry.get('attribution', '')} ({entry.get('licence', '')})"

@@ -102,7 +102,8 @@ def score_table(found: Evaluation, lead: int) -> str:
     )
     names = "".join(f"<th{' class=sep' if name == 'RMSE' else ''}>{name}</th>" for name in columns) * 2
     head = f'<thead><tr class="group"><th></th>{heads}</tr><tr><th>method</th>{names}</tr></thead>'
-    title = f"<h3>T+{lead}, {len(found.of(lead))} days</h3>"
+    days = len(found.of(lead))
+    title = f"<h3>T+{lead}, {days} day{'s' if days > 1 else ''}</h3>"
     return f'{title}<div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
 
 

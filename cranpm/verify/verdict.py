@@ -67,7 +67,8 @@ def headline(found: Evaluation) -> str:
         "loses": "Worse than persistence at",
     }
     if len(groups) == 1 and len(outcomes) > 1:
-        return f"{words[next(iter(groups))]} every lead"
+        only = next(iter(groups))
+        return f"{words[only]} {'any' if only == 'unclear' else 'every'} lead"
     parts = [f"{words[kind]} {_leads(groups[kind])}" for kind in words if kind in groups]
     return "; ".join([parts[0], *(part[0].lower() + part[1:] for part in parts[1:])])
 

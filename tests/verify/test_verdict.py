@@ -59,6 +59,8 @@ def test_gain_within_the_scatter_of_days_is_not_a_win():
     found = made(TEN * (1 + 0.3 * (-1.0) ** np.arange(20)) * 0.95, TEN)
     assert skill(found.of(1)).low < 0 < skill(found.of(1)).high
     assert headline(found) == "Not told apart from persistence at T+1"
+    further = replace(found, leads=(1, 2), results=(*found.results, *(replace(r, lead=2) for r in found.results)))
+    assert headline(further) == "Not told apart from persistence at any lead"
 
 
 def test_loss_and_mixed_leads_are_said():
