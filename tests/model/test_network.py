@@ -47,6 +47,16 @@ def test_the_wind_that_orders_tokens_is_that_of_day_t_by_name(monkeypatch):
     assert torch.equal(seen[0], coarse[:, 35:37])  # u10_t and v10_t, in m/s as they came
 
 
+def test_statistics_are_taken_by_name_whatever_their_order():
+    given = nominal()
+    turned = replace(given, coarse=dict(reversed(given.coarse.items())), local=dict(reversed(given.local.items())))
+    net, other = CranPM(TINY, given), CranPM(TINY, turned)
+    for name in ("coarse_mean", "coarse_std", "local_mean", "local_std"):
+        assert torch.equal(getattr(net, name), getattr(other, name))
+    for k, name in enumerate(TINY.channels):
+        assert (float(net.coarse_mean[k]), float(net.coarse_std[k])) == pytest.approx(given.coarse[name])
+
+
 def test_batch_of_one_equals_batch_of_many():
     net = network()
     state, tiles = net.encode_day(*coarse_inputs()), tile_inputs(tiles=5)

@@ -96,6 +96,9 @@ def test_25_km_scores_are_those_of_block_means_kept_at_half(truth):
     o, _ = block_mean(truth, valid)
     assert scores.rmse == pytest.approx(np.sqrt(((f - o)[kept] ** 2).mean()))
     assert scores.rmse < scores_of(sums.fine).rmse
+    block_weights, _ = block_mean(np.broadcast_to(np.cos(np.radians(LATS))[:, None], truth.shape), valid)
+    weighted = np.average((f - o)[kept] ** 2, weights=block_weights[kept])
+    assert scores_of(sums.blocks_w).rmse == pytest.approx(np.sqrt(weighted))
     assert scores.ssim is None  # 4 x 3 blocks are smaller than a window
 
 
@@ -105,6 +108,12 @@ def test_ssim_falls_with_noise_and_is_the_same_for_every_place(truth, valid):
     values = [fine(truth + s * noise, truth, valid).ssim for s in (0, 1, 3, 9)]
     assert values[0] == pytest.approx(1) and values == sorted(values, reverse=True)
     assert local_ssim(truth, truth, valid, data_range=RANGE).min() == pytest.approx(1)
+
+
+def test_ssim_of_two_flat_maps_follows_from_the_data_range_that_is_given():
+    valid, o, f, constant = np.ones((30, 30), bool), 20.0, 10.0, (0.01 * RANGE) ** 2
+    found = local_ssim(np.full(valid.shape, f), np.full(valid.shape, o), valid, data_range=RANGE)
+    np.testing.assert_allclose(found, (2 * f * o + constant) / (f**2 + o**2 + constant), rtol=1e-4)
 
 
 def test_undefined_scores_are_none_not_nan(truth, valid):
