@@ -205,17 +205,19 @@ def draw_forecast(
             ax.set_title(heading, fontsize=9, loc="left")
         band_bar(figure, image, axes, bands, edges)
         head_line(figure, title)
-        figure.supxlabel(note, fontsize=6.5, color=MUTED, x=0.01, ha="left")
+        figure.supxlabel(textwrap.fill(note, int(17 * width)), fontsize=6.5, color=MUTED, x=0.01, ha="left")
         part = path.with_name(f".{path.name}.part")
         figure.savefig(part, format="png")
     part.replace(path)
 
 
 def head_line(figure: Figure, text: str) -> None:
-    """A title at the top left, with room of its own above the axes."""
-    room = 0.32 / figure.get_figheight()
+    """A title at the top left, in as many lines as it needs, with room of its own above the axes."""
+    lines = textwrap.wrap(text, int(9 * figure.get_figwidth()))
+    room = (0.14 + 0.18 * len(lines)) / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - room))  # type: ignore[union-attr,call-arg]
-    figure.text(0.008, 1 - room / 4, text, fontsize=11, fontweight="bold", va="top")
+    top = 1 - 0.08 / figure.get_figheight()
+    figure.text(0.008, top, "\n".join(lines), fontsize=11, fontweight="bold", va="top")
 
 
 def _round_up(value: float) -> float:

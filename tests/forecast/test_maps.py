@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from cranpm.forecast.maps import Bands, Thumbnail, band_scale, draw_forecast, shrink
+from cranpm.forecast.maps import Bands, Thumbnail, band_scale, draw_forecast, head_line, shrink
 from cranpm.forecast.run import Strip
 from cranpm.grid import fine_grid
 
@@ -43,6 +44,15 @@ def test_picture_is_written_whole_with_sea_and_coast(tmp_path, west):
     pixels = imread(tmp_path / "map.png")[..., :3].reshape(-1, 3)
     sea = np.array([0xE4, 0xEB, 0xF0]) / 255
     assert (abs(pixels - sea).max(axis=1) < 0.01).mean() > 0.05
+
+
+@pytest.mark.parametrize("width", [3.9, 11.0])
+def test_a_long_title_stays_inside_its_picture(width):
+    figure = Figure(figsize=(width, 4), layout="constrained")
+    head_line(figure, "SIMULATED · PM2.5, daily mean, USA and Canada: forecast from 2022-01-10")
+    figure.draw_without_rendering()
+    box = figure.texts[0].get_window_extent()
+    assert box.x1 < figure.bbox.width and box.y0 > 0.8 * figure.bbox.height
 
 
 def test_map_without_a_value_is_drawn():
