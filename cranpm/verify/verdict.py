@@ -18,7 +18,7 @@ _FEW_DAYS = 5
 _SAME = 0.05  # percent: less is no difference
 BLANK = "\u2013"
 
-Outcome = Literal["beats", "same", "unclear", "loses"]
+Outcome = Literal["beats", "same", "unclear", "loses", "few"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,12 @@ class Skill:
 
     @property
     def outcome(self) -> Outcome:
-        """Better or worse, or not to be told apart from chance."""
+        """Better or worse, not to be told apart from chance, or seen on too few days to ask."""
         if abs(self.percent) < _SAME:
             return "same"
-        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+        if self.low is None or self.high is None:
+            return "few"
+        if self.low <= 0 <= self.high:
             return "unclear"
         return "beats" if self.percent > 0 else "loses"
 
@@ -65,10 +67,11 @@ def headline(found: Evaluation) -> str:
         "same": "The same as persistence at",
         "unclear": "Not told apart from persistence at",
         "loses": "Worse than persistence at",
+        "few": "Too few days to judge",
     }
     if len(groups) == 1 and len(outcomes) > 1:
         only = next(iter(groups))
-        return f"{words[only]} {'any' if only == 'unclear' else 'every'} lead"
+        return f"{words[only]} {'any' if only in ('unclear', 'few') else 'every'} lead"
     parts = [f"{words[kind]} {_leads(groups[kind])}" for kind in words if kind in groups]
     return "; ".join([parts[0], *(part[0].lower() + part[1:] for part in parts[1:])])
 

@@ -97,7 +97,7 @@ def test_few_days_give_no_interval_and_no_win():
     found = made([5.0] * 3, [10.0] * 3)
     assert skill(found.of(1)).low is None
     assert "too few days (3)" in verdict(found, simulated=False, random_weights=False)[0]
-    assert headline(found).startswith("Not told apart")
+    assert headline(found) == "Too few days to judge T+1"
 
 
 @pytest.mark.parametrize(("value", "text"), [(-1.25, "\u22121.2"), (-0.04, "0.0"), (0.04, "0.0"), (None, "\u2013")])
