@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ COLOURS = {
     "cams_corrected": "#009E73",
 }
 MARKERS = {"model": "o", "persistence": "s", "damped": "^", "climatology": "D", "cams": "v", "cams_corrected": "P"}
+_MANY_DAYS = 62  # from here on markers shrink and months are labelled
+_BREAK = 7  # days: a longer gap breaks a line
 
 
 def draw_skill(path: Path, found: Evaluation) -> None:
@@ -59,7 +62,7 @@ def draw_skill(path: Path, found: Evaluation) -> None:
 
 
 def draw_daily(path: Path, found: Evaluation) -> None:
-    """RMSE of each issue day, one panel per lead; a gap in the line is a gap in the days."""
+    """RMSE of each issue day, one panel per lead; a line breaks where more than a week is left out."""
     leads = [lead for lead in found.leads if found.of(lead)]
     with _figure(path, 7.6, 1.65 * len(leads) + 0.5) as figure:
         axes = figure.subplots(len(leads), 1, sharex=True, squeeze=False)[:, 0]
@@ -71,17 +74,28 @@ def draw_daily(path: Path, found: Evaluation) -> None:
                     x = [places[days[k]] for k in run]
                     y = np.array(found.daily_rmse(lead, row))[run]
                     main = row in ("model", "persistence")
-                    ax.plot(x, y, MARKERS[row] + "-", color=COLOURS[row], markersize=3.2 if main else 2.2,
-                            linewidth=1.6 if main else 0.8, label=ROWS[row] if run[0] == 0 else None)  # fmt: skip
+                    size = (3.2 if main else 2.2) * (0.5 if len(days) > _MANY_DAYS else 1)
+                    ax.plot(x, y, MARKERS[row] + "-", color=COLOURS[row], markersize=size,
+                            linewidth=size / 2, label=ROWS[row] if run[0] == 0 else None)  # fmt: skip
             ax.set_title(f"T+{lead}", loc="left", fontsize=9, fontweight="bold")
             ax.set_ylim(bottom=0)
             ax.grid(axis="y", color="#e3e7eb", linewidth=0.6)
-        starts = [found.days[run[0]] for run in _runs(found.days)]
-        axes[-1].set_xticks([places[day] for day in starts], [f"{day:%d %b %Y}" for day in starts], ha="left")
-        axes[-1].set_xticks(list(places.values()), minor=True)
+        ticks = _day_ticks(found.days)
+        axes[-1].set_xticks([places[day] for day in ticks], list(ticks.values()), ha="left")
+        if len(found.days) <= _MANY_DAYS:
+            axes[-1].set_xticks(list(places.values()), minor=True)
         figure.supylabel("RMSE of the day, µg/m³", fontsize=8)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=6, frameon=False, fontsize=7)
+
+
+def _day_ticks(days: Sequence[dt.date]) -> dict[dt.date, str]:
+    """Where the day axis is labelled, and how: where runs of days begin, or where months do when days are many."""
+    if len(days) <= _MANY_DAYS:
+        return {days[run[0]]: f"{days[run[0]]:%d %b %Y}" for run in _runs(days)}
+    firsts = {(day.year, day.month): day for day in reversed(days)}
+    return {day: f"{day:%b %Y}" if k == 0 or day.month == 1 else f"{day:%b}"
+            for k, day in enumerate(sorted(firsts.values()))}  # fmt: skip
 
 
 def draw_period(path: Path, period: PeriodMeans, panels: Sequence[tuple[str, Map, Scores]], days: int) -> None:
@@ -191,11 +205,11 @@ def _fit_text(scores: Scores) -> str:
     return f"slope {slope}\nR² {r2}\nbias {bias}"
 
 
-def _runs(days: Sequence) -> list[list[int]]:
-    """Indices of days that follow each other."""
+def _runs(days: Sequence[dt.date]) -> list[list[int]]:
+    """Indices of days that follow each other, at most a week apart."""
     runs: list[list[int]] = []
     for k, day in enumerate(days):
-        if runs and (day - days[k - 1]).days == 1:
+        if runs and (day - days[k - 1]).days <= _BREAK:
             runs[-1].append(k)
         else:
             runs.append([k])

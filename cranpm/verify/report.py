@@ -98,7 +98,7 @@ def html(case: Case, drawn: dict[str, Path]) -> str:
         _band_table(found, leads[0]),
         "<h2>Day by day</h2>",
         page.figure(
-            drawn["daily"], "RMSE of each issue day. Breaks in the lines are breaks in the days.", "Daily RMSE"
+            drawn["daily"], "RMSE of each issue day. A line breaks where more than a week is left out.", "Daily RMSE"
         ),
         "<h2>Best, median and worst day</h2>",
         f"<p>By the model's RMSE at T+{leads[0]}. Coast from the store's land mask; grey: no valid truth.</p>",

@@ -16,6 +16,7 @@ HIGH = 40.0  # ug m-3: above it the CRAN-PM paper finds under-prediction over In
 _DRAWS, _LEVEL = 2000, 95
 _FEW_DAYS = 5
 _SAME = 0.05  # percent: less is no difference
+_MANY_RAISED = 0.05  # share of pixels raised to 0 that a reader must hear of
 BLANK = "\u2013"
 
 Outcome = Literal["beats", "same", "unclear", "loses", "few"]
@@ -136,6 +137,12 @@ def _failures(found: Evaluation) -> list[str]:
     lead = _scored(found)[0]
     scores = found.scores(lead, "model")
     sentences = []
+    raised = sum(result.clipped for result in found.of(lead)) / max(scores.n, 1)
+    if raised > _MANY_RAISED:
+        sentences.append(
+            f"{100 * min(raised, 1):.0f} % of its land pixels came out below zero at T+{lead} and were raised to 0: "
+            "here it works far outside what it was trained on."
+        )
     high, low = _above(found, lead, "model"), _above(found, lead, "persistence")
     if high is not None and low is not None and abs(high) > 1:
         way = "under" if high < 0 else "over"

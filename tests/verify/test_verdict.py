@@ -103,3 +103,15 @@ def test_few_days_give_no_interval_and_no_win():
 @pytest.mark.parametrize(("value", "text"), [(-1.25, "\u22121.2"), (-0.04, "0.0"), (0.04, "0.0"), (None, "\u2013")])
 def test_figures_have_true_minus_signs_and_no_negative_zero(value, text):
     assert number(value, "+.1f") == text
+
+
+def test_many_pixels_raised_to_zero_are_told():
+    found = made(TEN, TEN)
+    low = replace(found, results=tuple(replace(result, clipped=400) for result in found.results))
+    few = replace(found, results=tuple(replace(result, clipped=40) for result in found.results))
+    told = [sentence for sentence in verdict(low, simulated=False, random_weights=False) if "raised to 0" in sentence]
+    assert told == [
+        "40 % of its land pixels came out below zero at T+1 and were raised to 0: "
+        "here it works far outside what it was trained on."
+    ]
+    assert not any("raised to 0" in sentence for sentence in verdict(few, simulated=False, random_weights=False))
