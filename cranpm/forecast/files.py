@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
+from cranpm.folders import swap_folder
 
 Put = Callable[[str, tuple[Any, ...], Any], None]
 """put(name, key, values): write a piece of a field."""
@@ -82,8 +83,9 @@ def write_atomically(
                     put(item.name, (), item.data)
             yield put
         if part.is_dir():
-            _remove(path)
-        part.replace(path)
+            swap_folder(part, path)
+        else:
+            part.replace(path)
     except OSError as error:
         raise CranpmError(f"{path}: cannot be written ({error}); choose another --out or free some space") from error
     finally:

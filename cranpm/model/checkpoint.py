@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cranpm.errors import CranpmError, require
+from cranpm.folders import swap_folder
 from cranpm.model.config import ModelConfig
 from cranpm.model.statistics import Statistics
 from cranpm.variables import CHANNELS, LOCAL_CHANNELS
@@ -132,7 +133,6 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, network: CranPM
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.new")
-    old = new.with_suffix(".old")
     new.mkdir()
     try:
         weights = {key: tensor.detach().float().cpu().contiguous() for key, tensor in network.state_dict().items()}
@@ -141,17 +141,9 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, network: CranPM
         digest = file_hash(new / WEIGHTS)
         text = json.dumps(_to_manifest(checkpoint, digest), indent=1, ensure_ascii=False)
         (new / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.replace(old)
-        try:
-            new.replace(folder)
-        except OSError:
-            if old.exists():
-                old.replace(folder)
-            raise
+        swap_folder(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return digest
 
 
