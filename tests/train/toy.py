@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from cranpm.data.dataset import Examples, HeldStore, statistics_of
+from cranpm.data.layout import StationTable
 from cranpm.grid import coarse_grid, fine_grid
 from cranpm.model.checkpoint import Checkpoint
 from cranpm.train.loop import Trainer
@@ -20,10 +21,15 @@ from tests.model.examples import TINY
 
 CONFIG = replace(TINY, tile=32, coarse_shape=(16, 20), dropout=0.0, drop_path=0.0)
 FIRST = date(2017, 3, 1)
+STATIONS = StationTable(
+    id=("A", "B", "C", "D", "E"), name=("a", "b", "c", "d", "e"), kind=("urban",) * 5,
+    latitude=(44.955, 44.8031, 44.72, 44.5612, 44.4), longitude=(20.255, 20.4144, 20.3333, 20.65, 20.7111),
+    elevation=(100.0,) * 5,
+)  # fmt: skip
 
 
 class ToyStore:
-    """What `HeldStore` reads of a store."""
+    """What `HeldStore` reads of a store; its stations are right except for one value in ten, which is missing."""
 
     region, simulated, overlap = "toyland", True, 8
 
@@ -41,6 +47,14 @@ class ToyStore:
         self.maps = np.round(np.clip(level, 5, None)[:, None, None] + pattern, 1).astype(np.float32)
         self.maps[:, ~self.land] = np.nan
         self.maps[rng.random(self.maps.shape) < 0.02] = np.nan
+        self.measured = (level[:, None] + rng.normal(0, 1, (days, len(STATIONS)))).astype(np.float32)
+        self.measured[rng.random(self.measured.shape) < 0.1] = np.nan
+
+    def stations(self) -> StationTable:
+        return STATIONS
+
+    def station_pm(self, day: date) -> np.ndarray:
+        return self.measured[self.days.index(day)]
 
     @cached_property
     def coarse_elevation(self) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""The batches of each optimiser step, made where they are needed: in this process or in a loader's workers.
+
+What a step sees depends on the seed and the step alone: not on the steps before it, so a killed run goes on anywhere,
+and not on the number of processes, which share a step's groups out among themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from cranpm.data.dataset import Batch, Examples
+from cranpm.errors import CranpmError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What an optimiser step is made of.
+
+    Attributes:
+        groups: batches of a step, over all processes.
+        days: days of a group; each is encoded once.
+        tiles_per_day: tiles of each day, at random places, each with a random lead.
+        lead_shares: how often each lead is drawn, in the order of the leads.
+        hotspot_ratio: how often a tile is centred in a hotspot of the pack.
+        align: pixels of whose multiples tiles start; the side of the store's chunks, or 1.
+    """
+
+    groups: int
+    days: int
+    tiles_per_day: int
+    lead_shares: tuple[float, ...]
+    hotspot_ratio: float = 0.0
+    align: int = 1
+
+
+class Steps(Dataset[list[Batch]]):
+    """One process's share of every optimiser step: item s holds its groups of step s, in order.
+
+    Args:
+        examples: what is drawn from.
+        sampling: what a step is made of.
+        seed: decides, with the step, what is drawn.
+        rank, ranks: this process and how many there are; it takes the groups rank, rank + ranks, ...
+        steps: optimiser steps in all.
+
+    Raises:
+        CranpmError: the groups cannot be shared out evenly.
+    """
+
+    def __init__(
+        self, examples: Examples, sampling: Sampling, seed: int, rank: int = 0, ranks: int = 1, *, steps: int
+    ) -> None:
+        if sampling.groups % ranks:
+            raise CranpmError(
+                f"{sampling.groups} groups per step cannot be shared out evenly to {ranks} processes: set `groups` to "
+                f"a multiple of {ranks}, such as {-(-sampling.groups // ranks) * ranks}, or start as many processes "
+                f"as divide {sampling.groups}"
+            )
+        self.examples, self.sampling, self.seed = examples, sampling, seed
+        self.rank, self.ranks, self.steps = rank, ranks, steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        """This process's groups of a step.
+
+        Raises:
+            IndexError: there is no such step.
+        """
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step {step} of {self.steps}")
+        plan, rng = self.sampling, np.random.default_rng([self.seed, step])
+        draws = self.examples.draw(
+            rng, plan.groups * plan.days, plan.tiles_per_day, plan.lead_shares, plan.hotspot_ratio, plan.align
+        )
+        mine = range(self.rank, plan.groups, self.ranks)
+        return [self.examples.batch(draws[g * plan.days : (g + 1) * plan.days]) for g in mine]
+
+
+def feed(steps: Steps, first: int = 0, *, workers: int = 0, pinned: bool = False) -> DataLoader[list[Batch]]:
+    """The steps from `first` on, in order.
+
+    Args:
+        steps: this process's share.
+        first: the step to begin with, e.g. where a killed run goes on.
+        workers: processes that read ahead, two steps each; 0 reads here, when a step is asked for.
+        pinned: whether batches lie in page-locked memory, from where they go to a GPU while that computes.
+    """
+    return DataLoader(steps, batch_size=None, sampler=range(first, len(steps)), num_workers=workers, pin_memory=pinned)
