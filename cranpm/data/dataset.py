@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cranpm.data.days import ONE_DAY, shown_days
 from cranpm.data.progress import Progress, silent
+from cranpm.data.shards import ShardedMaps
 from cranpm.data.store import Store, prepare_line
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import day_inputs, tile_inputs
@@ -115,8 +116,7 @@ class HeldStore:
 
     def pm(self, day: date, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """Fine PM2.5 of a day in ug m-3, NaN where missing."""
-        counts = self._counts[self._index[day], rows, columns]
-        return np.where(counts == FINE_MISSING, np.float32(np.nan), counts * np.float32(FINE_SCALE))
+        return _decoded(self._counts[self._index[day], rows, columns])
 
     def station_pm(self, day: date) -> NDArray[np.float32]:
         """Daily means at the stations in ug m-3, NaN where missing, shape (N,)."""
@@ -141,7 +141,7 @@ class DiskStore:
         self.coarse, self.fine, self.overlap = store.coarse, store.fine, store.overlap
         self.days = tuple(days)
         self.station_at = _station_places(store)
-        self._store = store
+        self._store, self._maps = store, ShardedMaps(store.path / "fine" / "pm2p5")
 
     @property
     def coarse_elevation(self) -> NDArray[np.float32]:
@@ -164,7 +164,8 @@ class DiskStore:
 
     def pm(self, day: date, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """Fine PM2.5 of a day in ug m-3, NaN where missing."""
-        return self._store.pm(day, rows, columns)
+        counts = self._maps.window((day - self._store.first).days, rows, columns)
+        return self._store.pm(day, rows, columns) if counts is None else _decoded(counts)
 
     def station_pm(self, day: date) -> NDArray[np.float32]:
         """Daily means at the stations in ug m-3, NaN where missing, shape (N,)."""
@@ -272,7 +273,7 @@ class Examples:
     def batch(self, draws: Sequence[Draw]) -> Batch:
         """The tensors of some draws, all with the same number of tiles."""
         parts = [self._arrays(draw) for draw in draws]
-        joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        joined = parts[0] if len(parts) == 1 else {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
         joined["station_at"], joined["station_pm"] = _padded([pair for draw in draws for pair in self._stations(draw)])
         return Batch(**{key: torch.from_numpy(np.ascontiguousarray(values)) for key, values in joined.items()})
 
@@ -313,11 +314,11 @@ class Examples:
     def _stations(self, draw: Draw) -> list[tuple[NDArray[np.float64], NDArray[np.float32]]]:
         """For each tile of a draw, where the stations between its outermost pixel centres stand, and their values."""
         store, out = self.stores[draw.store], []
+        measured = {lead: store.station_pm(draw.day + lead * ONE_DAY) for lead in sorted({*draw.leads})}
         for tile, lead in zip(draw.tiles, draw.leads, strict=True):
             at = store.station_at - (tile.row, tile.column)
             inside = ((at >= 0) & (at <= tile.size - 1)).all(axis=1)
-            values = store.station_pm(draw.day + lead * ONE_DAY) if inside.any() else np.empty(len(at), np.float32)
-            out.append((at[inside], values[inside]))
+            out.append((at[inside], measured[lead][inside]))
         return out
 
     def _arrays(self, draw: Draw) -> dict[str, NDArray]:
@@ -444,6 +445,11 @@ def _squares(fields: NDArray[np.float32], mean: NDArray[np.float64]) -> NDArray[
         apart = fields[start : start + _BLOCK] - mean[:, None, None]
         out += np.square(apart).sum(axis=(0, 2, 3))
     return out
+
+
+def _decoded(counts: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Counts of the store in ug m-3, NaN where missing."""
+    return np.where(counts == FINE_MISSING, np.float32(np.nan), counts * np.float32(FINE_SCALE))
 
 
 def _counts(pm: NDArray[np.float32]) -> NDArray[np.uint16]:
