@@ -1,5 +1,6 @@
 """Examples: what goes in, what is to be forecast, and that nothing later than day t is seen."""
 
+import shutil
 from dataclasses import fields
 from datetime import timedelta
 from types import SimpleNamespace
@@ -294,6 +295,21 @@ def test_streamed_statistics_stay_exact_far_from_zero():
 def test_days_that_are_not_on_disk_are_refused_before_the_training(chunked):
     with pytest.raises(CranpmError, match=r"1 of the 7 days .* not prepared .*--days 2018-05-07"):
         DiskStore(Store.open(chunked), [stored.FIRST + timedelta(days=k) for k in range(7)])
+
+
+def test_a_map_that_is_lost_from_the_disk_is_refused(chunked, tmp_path):
+    copy = tmp_path / "broken.zarr"
+    shutil.copytree(chunked, copy)
+    store = Store.open(copy)
+    kept = DiskStore(store, store.days)
+    day, window = store.days[2], (slice(0, 128), slice(2060, 2188))
+    assert np.isfinite(kept.pm(day, *window)).any()
+    (copy / "fine/pm2p5/c/2/0/1").write_bytes(b"damaged")
+    with pytest.raises(CranpmError, match=f"map of {day} cannot be read .* the store is damaged"):
+        kept.pm(day, *window)
+    (copy / "fine/pm2p5/c/2/0/1").unlink()
+    with pytest.raises(CranpmError, match=f"map of {day} cannot be read .*2/0/1 is gone"):
+        kept.pm(day, *window)
 
 
 def test_a_batch_moves_with_its_stations():

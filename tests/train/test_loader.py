@@ -4,16 +4,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from datetime import timedelta
+from io import FileIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
-from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.storage import LocalStore
 
+from cranpm.data import shards
 from cranpm.data.dataset import Batch, DiskStore, Examples
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
@@ -23,6 +24,8 @@ from tests.train import stored
 from tests.train.toy import examples
 
 SAMPLING = Sampling(groups=4, days=2, tiles_per_day=3, lead_shares=(1.0, 1.0))
+CHUNK, SHARD = 256, (2, 8)  # of `stored`: pixels of a chunk, chunks of a file
+INDEX = 2 * 8 * 16 + 4  # bytes at the end of a file
 HOTSPOT = Hotspot("Coal Valley", west=15.0, south=46.5, east=16.0, north=47.5)
 
 
@@ -113,81 +116,55 @@ def test_hotspots_and_alignment_reach_the_draws(chunked):
 
 
 @contextmanager
-def recorded() -> Iterator[list[tuple[str, object]]]:
-    """What is asked of the files of stores meanwhile: keys and byte ranges."""
-    asked: list[tuple[str, object]] = []
-    get = LocalStore.get
+def recorded() -> Iterator[tuple[set[str], Counter[tuple[str, int, int]]]]:
+    """What is read meanwhile: the keys Zarr asks its store for, and pieces (key, offset, length) of sharded files."""
+    keys: set[str] = set()
+    pieces: Counter[tuple[str, int, int]] = Counter()
+    get, read = LocalStore.get, shards._read
 
     async def telling(self: LocalStore, key: str, prototype: object, byte_range: object = None) -> object:
-        asked.append((f"{self.root.name}/{key}", byte_range))
+        keys.add(f"{self.root}/{key}".split(".zarr/")[1])
         return await get(self, key, prototype, byte_range)
+
+    def reading(file: FileIO, start: int, length: int) -> bytes:
+        pieces[str(file.name).split(".zarr/")[1], start, length] += 1
+        return read(file, start, length)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalStore, "get", telling)
-        yield asked
+        patch.setattr(shards, "_read", reading)
+        yield keys, pieces
 
 
-def touched(starts: range, chunk: int) -> set[int]:
-    """Chunks along an axis in which pixels lie."""
-    return {pixel // chunk for pixel in starts}
-
-
-def chunks_of(path: Path, key: str, asked: list[object], shard: tuple[int, int]) -> Counter[tuple[int, int]]:
-    """Chunks (row, column) of a map that byte ranges of one of its files are, by the index at the file's end."""
+def chunk_places(path: Path, key: str) -> dict[tuple[int, int], tuple[int, int]]:
+    """Row and column, among all chunks of the map, of each chunk of a file, by its offset and length."""
     _, row, column = map(int, key.split("/")[-3:])
-    raw = (path / key).read_bytes()
-    count = shard[0] * shard[1]
-    index = np.frombuffer(raw[-16 * count - 4 : -4], "<u8").reshape(*shard, 2)
-    place = {(int(a), int(a + n)): (row * shard[0] + i, column * shard[1] + j) for (i, j), (a, n) in _cells(index)}
-    whole = asked.count(None)  # all chunks of a file are asked for as the file
-    ranges = [place[r.start, r.end] for r in asked if isinstance(r, RangeByteRequest)]
-    assert whole + len(ranges) + sum(isinstance(r, SuffixByteRequest) for r in asked) == len(asked)
-    return Counter(ranges + list(place.values()) * whole)
-
-
-def _cells(index: np.ndarray) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Places in a shard with offset and length, of the chunks that are there."""
-    for i, j in np.ndindex(index.shape[:2]):
-        if index[i, j, 0] != np.iinfo("u8").max:
-            yield (i, j), (int(index[i, j, 0]), int(index[i, j, 1]))
+    index = np.frombuffer((path / key).read_bytes()[-INDEX:-4], "<u8").reshape(*SHARD, 2).astype(int)
+    cells = {tuple(index[cell]): cell for cell in np.ndindex(SHARD)}
+    return {piece: (row * SHARD[0] + i, column * SHARD[1] + j) for piece, (i, j) in cells.items()}
 
 
 @pytest.mark.parametrize("align", [1, 128])
 def test_a_process_reads_the_chunks_of_its_own_tiles_and_nothing_else(chunked, align):
     sampling = Sampling(groups=4, days=1, tiles_per_day=2, lead_shares=(1.0, 1.0), align=align)
-    mine, disk = from_disk(chunked, sampling, rank=1, ranks=2), Store.open(chunked)
-    pixels, chunk = disk._pm, 256
-    shard = tuple(s // chunk for s in pixels.shards[1:])
-    assert shard == (2, 8) and pixels.shape[2] // (8 * chunk) == 1  # two files to a map
+    mine = from_disk(chunked, sampling, rank=1, ranks=2)
     mine[0]  # opens the arrays and reads what does not change from day to day
     mine.examples.stores[0].station_pm(stored.FIRST)
-    with recorded() as asked:
+    with recorded() as (keys, pieces):
         mine[1]
     draws = mine.examples.draw(np.random.default_rng([7, 1]), 4, 2, (1.0, 1.0), 0.0, align)[1::2]
-
-    def number(day):
-        return (day - stored.FIRST).days
-
-    expected = Counter()
+    expected, coarse, valid = Counter(), set(), set()
     for draw in draws:
+        day = (draw.day - stored.FIRST).days
+        coarse |= {f"coarse/data/c/{day}/0/0/0", f"coarse/data/c/{day - 1}/0/0/0"}
         for tile, lead in zip(draw.tiles, draw.leads, strict=True):
-            cells = [(r, c) for r in touched(range(tile.row, tile.row + 128), chunk)
-                     for c in touched(range(tile.column, tile.column + 128), chunk)]  # fmt: skip
-            for offset in (0, -1, lead):
-                expected.update((number(draw.day) + offset, *cell) for cell in cells)
-    found, by_key = Counter(), {}
-    for key, byte_range in asked:
-        by_key.setdefault(key.split("chunkland.zarr/")[-1], []).append(byte_range)
-    fine = {key: ranges for key, ranges in by_key.items() if key.startswith("fine/")}
-    for key, ranges in fine.items():
+            valid.add(f"stations/pm2p5/c/{day + lead}/0")
+            rows, columns = ({pixel // CHUNK for pixel in range(at, at + 128)} for at in (tile.row, tile.column))
+            expected.update(product((day, day - 1, day + lead), rows, columns))
+    found = Counter()
+    for (key, start, length), times in pieces.items():
         assert key.startswith("fine/pm2p5/c/")
-        day = int(key.split("/")[3])
-        for cell, times in chunks_of(chunked, key, ranges, shard).items():
-            found[day, *cell] += times
+        if length != INDEX:
+            found[int(key.split("/")[3]), *chunk_places(chunked, key)[start, length]] += times
     assert found == expected
-    assert {key for key in by_key if key.startswith("coarse/")} == {
-        f"coarse/data/c/{number(draw.day) + offset}/0/0/0" for draw in draws for offset in (0, -1)
-    }
-    valid_days = {number(draw.day + lead * timedelta(days=1)) for draw in draws for lead in draw.leads}
-    rest = {key for key in by_key if not key.startswith(("coarse/", "fine/"))}
-    assert rest <= {f"stations/pm2p5/c/{day}/0" for day in valid_days}
+    assert keys == coarse | valid  # and Zarr none of the maps
