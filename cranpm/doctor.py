@@ -21,7 +21,7 @@ OPTIONAL = {
     "verify": ("scores", "scikit-image"),
     "stations": ("pyarrow",),
     "terrain": ("rasterio",),
-    "train": ("torch", "safetensors"),
+    "train": ("torch", "safetensors", "lightning"),
 }
 NEEDS = {
     "region list, show, check, new": (),

@@ -52,7 +52,7 @@ def parts(config: ModelConfig) -> list[Part]:
     with torch.device("meta"), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         network = CranPM(config, nominal()).eval()
         with FlopCounterMode(display=False) as counter:
-            network(*_empty_inputs(config))
+            network(*empty_inputs(config))
     counts = {key.removeprefix("CranPM."): sum(ops.values()) for key, ops in counter.get_flop_counts().items()}
     sizes = {key: parameter.numel() for key, parameter in network.named_parameters()}
     return [
@@ -73,7 +73,8 @@ def _total(sizes: dict[str, int], prefixes: tuple[str, ...]) -> int:
     return sum(size for key, size in sizes.items() if key.startswith(tuple(f"{p}." for p in prefixes)))
 
 
-def _empty_inputs(config: ModelConfig) -> tuple[Tensor, ...]:
+def empty_inputs(config: ModelConfig) -> tuple[Tensor, ...]:
+    """Arguments of `CranPM.forward` for one day and one tile, without memory behind them."""
     import torch
 
     (height, width), side = config.coarse_shape, config.tile

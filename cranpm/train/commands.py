@@ -2,80 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from cranpm.train.loop import Trainer
+    from collections.abc import Callable
+
+    from cranpm.train.keeper import Event
     from cranpm.train.session import Plan
 
 
 def train(
-    name: str = typer.Argument(help="A shipped recipe (europe-sample) or the path of one."),
+    name: str = typer.Argument(help="A shipped recipe (europe-sample, europe-paper) or the path of one."),
+    data: Path | None = typer.Option(None, "--data", help="A prepared store, for recipes of real days."),
     quick: bool = typer.Option(False, "--quick", help="The recipe's short variant: minutes, for tests."),
     seed: int = typer.Option(0, help="Of the weights, the examples and the dropout."),
     out: Path | None = typer.Option(None, help="The run's folder. [default: runs/NAME-sSEED]"),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in that folder."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    devices: int | None = typer.Option(None, help="Devices on this node. [default: 1, or as torchrun or srun says]"),
+    workers: int | None = typer.Option(None, help="Processes a device that read the store ahead. [default: by cores]"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say how many steps, memory and data it takes."),
 ) -> None:
-    """Train a checkpoint on simulated days of a region.
+    """Train a checkpoint: on simulated days of a region, or on a prepared store.
 
-    The simulated days are made once and kept in the cache folder for every seed. The run's folder holds the best
-    weights so far (`checkpoint/`), the scores (`history.json`) and what --resume needs.
+    Simulated days are made once and kept in the cache folder for every seed. The run's folder holds the weights that
+    validated best (`checkpoint/`), the last ones (`last/`), the scores (`history.json`), the terms of the objective
+    (`steps.jsonl`) and what --resume needs. A run that was killed goes on as if it had not been. Ctrl-C, SIGTERM and
+    SIGUSR1 end it after the step; SIGUSR1 in a SLURM job asks for the job to be started again.
+
+    Several GPUs: --devices 8, `torchrun --nproc-per-node 8 -m cranpm train ...`, or srun: see docs/training.md.
 
     Example: cranpm train europe-sample --quick --out runs/try
+    Example: cranpm train europe-paper --dry-run
     """
     from cranpm.errors import require
 
     require("torch", extra="train")
+    if dry_run:
+        from cranpm.train.dry_run import describe
+
+        _print_rows(describe(name, quick=quick, data=data, devices=devices))
+        return
+    require("lightning", extra="train")
     from cranpm.train.session import plan
 
-    made = plan(name, quick=quick, seed=seed, out=out, device=device)
+    made = plan(
+        name, quick=quick, seed=seed, out=out, data=data, device=device, devices=devices, workers=workers
+    )  # fmt: skip
     made.prepare_folder(resume=resume)
-    _simulate(made)
-    trainer = _load(made, resume)
-    _train(made, trainer)
+    with _shown(made) as (prepared, tell):
+        made.run(resume=resume, prepared=prepared, tell=tell)
+    _say_how_it_ended(made)
 
 
-def _simulate(made: Plan) -> None:
-    from cranpm.data.progress import progress_bar
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
 
-    with progress_bar() as tell:
-        for ready, total in made.simulate():
-            tell("simulated days", ready, total)
-
-
-def _load(made: Plan, resume: bool) -> Trainer:
-    from cranpm.data.progress import progress_bar
-
-    with progress_bar() as tell:
-        trainer = made.load(tell)
-    if resume:
-        trainer.resume()
-        typer.echo(f"resumed at step {trainer.progress.step} of {made.recipe.schedule.steps}", err=True)
-    return trainer
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
 
 
-def _train(made: Plan, trainer: Trainer) -> None:
+@contextmanager
+def _shown(made: Plan) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[Event], None]]]:
+    """Bars for the preparations and for the steps, and a line for each validation; the first process only."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    from cranpm.train.loop import Stepped
+    from cranpm.train.keeper import Stepped
 
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=console) as bars:
-        bar = bars.add_task("training", total=made.recipe.schedule.steps, completed=trainer.progress.step)
-        for event in trainer.run(*made.examples):
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not made.first) as bars:
+        lines: dict[str, int] = {}
+
+        def show(what: str, done: int, total: int, text: str = "") -> None:
+            if what not in lines:
+                lines[what] = bars.add_task(what, total=total)
+            bars.update(lines[what], completed=done, total=total, description=text or what)  # type: ignore[arg-type]
+
+        def tell(event: Event) -> None:
             if isinstance(event, Stepped):
-                bars.update(bar, completed=event.step, description=f"training, loss {event.loss:.3f}")
+                show("training", event.step, event.total, f"training, loss {event.terms['loss']:.3f}")
             else:
                 bars.console.print(f"step {event.step}: {_line(event.rmse)}{'  (best so far)' if event.best else ''}")
-    best = trainer.progress.history and trainer.progress.best_step
-    typer.echo(f"{made.folder / 'checkpoint'}  (simulated; weights of step {best})")
+
+        yield show, tell
+
+
+def _say_how_it_ended(made: Plan) -> None:
+    """The folder of the weights; or, after a signal, how to go on."""
+    from cranpm.train.interruption import requeue
+
+    if not made.first:
+        return
+    stopped = made.interruption
+    if stopped.stopped_at is None:
+        simulated = "simulated; " if made.recipe.simulated else ""
+        typer.echo(f"{made.folder / 'checkpoint'}  ({simulated}the last weights: {made.folder / 'last'})")
+        return
+    typer.echo(
+        f"stopped after step {stopped.stopped_at}; go on with: {made.command} --out {made.folder} --resume", err=True
+    )
+    if stopped.asks_for_more_time and (job := requeue()):
+        typer.echo(f"SLURM will start job {job} again", err=True)
+    raise typer.Exit(stopped.exit_code)
 
 
 def _line(rmse: dict[int, tuple[float, float]]) -> str:

@@ -26,6 +26,7 @@ class Sampling:
         lead_shares: how often each lead is drawn, in the order of the leads.
         hotspot_ratio: how often a tile is centred in a hotspot of the pack.
         align: pixels of whose multiples tiles start; the side of the store's chunks, or 1.
+        at_once: tiles of each day in one pass of the local branch, which bounds the memory; all of them without.
     """
 
     groups: int
@@ -34,6 +35,7 @@ class Sampling:
     lead_shares: tuple[float, ...]
     hotspot_ratio: float = 0.0
     align: int = 1
+    at_once: int | None = None
 
 
 class Steps(Dataset[list[Batch]]):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from cranpm.config import nearest, read_config
 from cranpm.data.days import format_days, parse_days
@@ -13,6 +14,8 @@ from cranpm.errors import CranpmError
 from cranpm.grid import coarse_grid, fine_grid
 from cranpm.model.config import CONFIGS, ModelConfig
 from cranpm.region import Region, Window, load_region
+from cranpm.train.loader import Sampling
+from cranpm.train.objective import Weights
 
 FOLDER = Path(__file__).parent / "configs"
 
@@ -27,7 +30,7 @@ class Corner:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a window lies; its sizes are the model's coarse shape and the recipe's `fine_size`."""
+    """Where a window lies; its sizes are the model's coarse shape and `Simulated.fine_size`."""
 
     coarse: Corner
     fine: Corner
@@ -54,35 +57,58 @@ class Past:
 
 
 @dataclass(frozen=True)
+class Simulated:
+    """Days of the sample world to train on, made on demand.
+
+    Attributes:
+        world_seed: which sample world.
+        fine_size: side of the fine windows, pixels.
+        windows: the places, by name.
+        train, validate: the days.
+    """
+
+    world_seed: int
+    fine_size: int
+    windows: dict[str, Place]
+    train: tuple[Past, ...]
+    validate: tuple[Past, ...]
+
+
+@dataclass(frozen=True)
 class Schedule:
     """How the optimiser runs.
 
     Attributes:
-        steps: optimiser steps.
-        days: days per step, drawn at random; each is encoded once.
-        tiles: tiles per day, at random places, each with a random lead.
-        lead_shares: how often each of the recipe's leads is drawn, in their order.
+        length: of the run, in units.
         learning_rate, final_learning_rate: of AdamW, after the warm-up and at the end of the cosine.
-        warm_up: steps of linear warm-up.
+        warm_up: units of linear warm-up.
         weight_decay: of weight matrices; biases, norms, tables, alpha and beta have none.
         clip: largest global norm of the gradient.
-        average: decay of the running average of the weights, which is what is validated and kept.
-        validate: steps between validations.
-        patience: validations without an improvement after which the run stops.
+        validate: units between validations.
+        save: steps between the saved states that a killed run goes on from; each validation saves too.
+        unit: what length, warm_up and validate count: steps of the optimiser, or epochs (`Recipe.steps_per_epoch`).
+        average: decay of a running average of the weights, which then is what is validated and kept; 0 for none.
+        patience: validations without an improvement after which the run stops; never without.
     """
 
-    steps: int
-    days: int
-    tiles: int
-    lead_shares: tuple[float, ...]
+    length: int
     learning_rate: float
     final_learning_rate: float
     warm_up: int
     weight_decay: float
     clip: float
-    average: float
     validate: int
-    patience: int
+    save: int
+    unit: Literal["step", "epoch"] = "step"
+    average: float = 0.0
+    patience: int | None = None
+
+    def in_steps(self, per_epoch: int) -> Schedule:
+        """The same schedule counted in steps."""
+        if self.unit == "step":
+            return self
+        lengths = {name: getattr(self, name) * per_epoch for name in ("length", "warm_up", "validate")}
+        return replace(self, unit="step", **lengths)
 
 
 @dataclass(frozen=True)
@@ -102,36 +128,43 @@ class Recipe:
         region: the pack whose world it is trained on.
         model: name of the configuration.
         leads: days ahead that are trained.
-        world_seed: which sample world.
-        fine_size: side of the fine windows, pixels.
-        windows: the places, by name.
-        train, validate: the days.
+        batch: what a step is made of.
+        objective: weights of the terms of eq. 6.
         schedule, validation: see there.
+        simulated: days of the sample world; without, a prepared store is trained on, in the pack's years.
     """
 
     name: str
     region: str
     model: str
     leads: tuple[int, ...]
-    world_seed: int
-    fine_size: int
-    windows: dict[str, Place]
-    train: tuple[Past, ...]
-    validate: tuple[Past, ...]
+    batch: Sampling
+    objective: Weights
     schedule: Schedule
     validation: Validation
+    simulated: Simulated | None = None
 
     @property
     def config(self) -> ModelConfig:
         """The model's configuration."""
         return CONFIGS[self.model]
 
+    @property
+    def tiles_per_step(self) -> int:
+        """The effective batch: tiles of one optimiser step on all devices together."""
+        return self.batch.groups * self.batch.days * self.batch.tiles_per_day
+
+    def steps_per_epoch(self, days: int, tiles: int) -> int:
+        """Steps that draw as many tiles as there are: every land tile of every day once, with one lead."""
+        return max(days * tiles // self.tiles_per_step, 1)
+
     def window(self, name: str, overlap: int) -> Window:
-        """One of the recipe's windows as grids."""
-        place, (height, width) = self.windows[name], self.config.coarse_shape
+        """One of the simulated windows as grids; its coarse shape is the model's."""
+        assert self.simulated is not None
+        place, (height, width) = self.simulated.windows[name], self.config.coarse_shape
         coarse = coarse_grid(place.coarse.north, place.coarse.west, height, width)
-        fine = fine_grid(place.fine.north, place.fine.west, self.fine_size, self.fine_size)
-        return Window(coarse, fine, overlap)
+        side = self.simulated.fine_size
+        return Window(coarse, fine_grid(place.fine.north, place.fine.west, side, side), overlap)
 
 
 def recipe_path(name_or_path: str, *, quick: bool = False) -> Path:
@@ -164,19 +197,14 @@ def read_recipe(path: Path) -> tuple[Recipe, Region]:
     if recipe.model not in CONFIGS:
         raise CranpmError(f"{path}: model '{recipe.model}': {nearest(recipe.model, list(CONFIGS))}")
     region = load_region(recipe.region)
-    for role, pasts, years in (
-        ("train", recipe.train, region.split.train),
-        ("validate", recipe.validate, region.split.validate),
-    ):
-        if not pasts:
-            raise CranpmError(f"{path}: '{role}' is empty")
-        for past in pasts:
-            _check_past(path, role, past, recipe, years)
     if unknown := [lead for lead in recipe.leads if lead not in (1, 2, 3)]:
         raise CranpmError(f"{path}: lead {unknown[0]}: leads 1, 2 and 3 can be trained")
-    shares = recipe.schedule.lead_shares
+    shares = recipe.batch.lead_shares
     if len(shares) != len(recipe.leads) or min(shares) < 0 or sum(shares) <= 0:
-        raise CranpmError(f"{path}: schedule.lead_shares {list(shares)}: one share for each of {list(recipe.leads)}")
+        raise CranpmError(f"{path}: batch.lead_shares {list(shares)}: one share for each of {list(recipe.leads)}")
+    _check_schedule(path, recipe)
+    if recipe.simulated is not None:
+        _check_simulated(path, recipe.simulated, region)
     return recipe, region
 
 
@@ -185,9 +213,33 @@ def recipe_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _check_past(path: Path, role: str, past: Past, recipe: Recipe, years: tuple[int, ...]) -> None:
-    if past.window not in recipe.windows:
-        raise CranpmError(f"{path}: {role}: window '{past.window}': {nearest(past.window, list(recipe.windows))}")
+def _check_schedule(path: Path, recipe: Recipe) -> None:
+    schedule, batch = recipe.schedule, recipe.batch
+    whole = {f"schedule.{name}": getattr(schedule, name) for name in ("length", "validate", "save")}
+    whole |= {f"batch.{name}": getattr(batch, name) for name in ("groups", "days", "tiles_per_day", "align")}
+    for name, value in whole.items():
+        if value < 1:
+            raise CranpmError(f"{path}: {name} {value}: at least 1 is needed")
+    shares = {"schedule.average": schedule.average, "batch.hotspot_ratio": batch.hotspot_ratio}
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise CranpmError(f"{path}: {name} {share:g}: a share between 0 and 1 is needed")
+
+
+def _check_simulated(path: Path, simulated: Simulated, region: Region) -> None:
+    for role, pasts, years in (
+        ("train", simulated.train, region.split.train),
+        ("validate", simulated.validate, region.split.validate),
+    ):
+        if not pasts:
+            raise CranpmError(f"{path}: '{role}' is empty")
+        for past in pasts:
+            _check_past(path, role, past, simulated, years)
+
+
+def _check_past(path: Path, role: str, past: Past, simulated: Simulated, years: tuple[int, ...]) -> None:
+    if past.window not in simulated.windows:
+        raise CranpmError(f"{path}: {role}: window '{past.window}': {nearest(past.window, list(simulated.windows))}")
     other = [day for day in past.dates if day.year not in years]
     if other:
         raise CranpmError(

@@ -1,24 +1,36 @@
-"""A run from its recipe's name to the trainer: folder, simulated days, statistics, provenance."""
+"""A run from its recipe's name to its end: folder, days, Lightning's trainer, provenance."""
 
 from __future__ import annotations
 
+import logging
+import os
 import platform
-from collections.abc import Iterator
+import shutil
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+
 from cranpm import __version__
-from cranpm.data.dataset import Examples, HeldStore, hold, statistics_of
-from cranpm.data.progress import Progress
+from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
-from cranpm.forecast.torch_engine import pick_device
+from cranpm.folders import cache_folder
 from cranpm.model.checkpoint import Checkpoint
+from cranpm.model.statistics import Statistics
 from cranpm.region import Region
-from cranpm.sample.cache import cache_folder
-from cranpm.train.loop import CHECKPOINT, HISTORY, RESUME, Trainer
+from cranpm.train.days import Days
+from cranpm.train.interruption import Interruption
+from cranpm.train.keeper import CHECKPOINT, HISTORY, LAST, RESUME, STEPS, Event, Keeper, saved_key
+from cranpm.train.module import Training
+from cranpm.train.optimiser import bfloat16_pays
+from cranpm.train.place import Place, find_place
 from cranpm.train.recipe import Past, Recipe, read_recipe, recipe_hash, recipe_path
-from cranpm.train.stores import make_stores, store_path
 
 
 @dataclass
@@ -27,39 +39,54 @@ class Plan:
 
     Attributes:
         recipe, region: what is trained on what.
-        seed, device: as asked for.
+        seed: of the weights, the examples and the dropout.
+        data: the store it is trained on; None for simulated days.
+        place: where it runs.
         folder: the run's folder.
         command: the line that repeats the run.
         recipe_sha256: hash of the recipe's text.
         cache: where the simulated stores lie.
-        examples: those to train on and those to validate on, once loaded.
+        workers: processes that read ahead on each device.
+        interruption: by what the run was stopped, if it was.
     """
 
     recipe: Recipe
     region: Region
     seed: int
-    device: str
+    data: Path | None
+    place: Place
     folder: Path
     command: str
     recipe_sha256: str
     cache: Path
-    examples: tuple[Examples, Examples] = field(init=False)
+    workers: int
+    interruption: Interruption = field(default_factory=Interruption)
 
     @property
     def key(self) -> str:
         """What must agree for a run to be resumed."""
         return f"recipe {self.recipe_sha256[:12]}, seed {self.seed}"
 
+    @property
+    def first(self) -> bool:
+        """Whether this is the first of the run's processes, which writes and speaks."""
+        return rank_zero_only.rank in (0, None)
+
     def prepare_folder(self, *, resume: bool) -> None:
-        """Make the run's folder.
+        """Make the run's folder, in the first process.
 
         Raises:
-            CranpmError: it holds a run and none is to be resumed, or the other way round.
+            CranpmError: it holds a run and none is to be resumed, or the other way round, or the run there has
+                another recipe or seed.
         """
-        if resume and not (self.folder / RESUME).is_file():
-            raise CranpmError(f"{self.folder}: no unfinished run there; leave --resume out to start one")
-        held = [name for name in (RESUME, HISTORY, CHECKPOINT) if (self.folder / name).exists()]
-        if held and not resume:
+        if not self.first:
+            return
+        state = self.folder / RESUME
+        if resume:
+            self._check_resumable(state)
+            return
+        held = [name for name in (RESUME, HISTORY, STEPS, CHECKPOINT, LAST) if (self.folder / name).exists()]
+        if held:
             unfinished = RESUME in held
             raise CranpmError(
                 f"{self.folder}: holds {'an unfinished' if unfinished else 'a finished'} run; "
@@ -67,62 +94,162 @@ class Plan:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def simulate(self) -> Iterator[tuple[int, int]]:
-        """Make the stores that are missing, yielding days that are ready and days in all."""
-        yield from make_stores(self.recipe, self.region, [*self.recipe.train, *self.recipe.validate], self.cache)
+    def run(self, *, resume: bool, prepared: Progress = silent, tell: Callable[[Event], None] | None = None) -> None:
+        """Prepare the days and train, until the steps are done, patience ends or a signal comes.
 
-    def load(self, tell: Progress) -> Trainer:
-        """Read the stores into memory and set up the trainer."""
-        pasts = [*self.recipe.train, *self.recipe.validate]
-        held: list[HeldStore] = []
-        for done, past in enumerate(pasts, start=1):
-            held.append(hold(store_path(self.recipe, self.region, past, self.cache), past.dates))
-            tell("stores read", done, len(pasts))
-        past_count = len(self.recipe.train)
-        config, leads = self.recipe.config, self.recipe.leads
-        self.examples = (Examples(held[:past_count], config, leads), Examples(held[past_count:], config, leads))
-        about = Checkpoint(
+        The best weights lie in `checkpoint/` then, the last ones in `last/`.
+        """
+        days = Days(
+            self.recipe, self.region, seed=self.seed, data=self.data, cache=self.cache, folder=self.folder,
+            workers=self.workers, tell=prepared,
+        )  # fmt: skip
+        keeper = Keeper(
+            self.folder, self._described, tell or (lambda event: None), half=self.half, interruption=self.interruption
+        )
+        module = Training(self.recipe, seed=self.seed, key=self.key)
+        trainer = make_trainer(self.place, self.folder, keeper, half=self.half)
+        trainer.fit(module, days, ckpt_path=self.folder / RESUME if resume else None, weights_only=True)
+        if self.first and self.interruption.stopped_at is None:
+            (self.folder / RESUME).unlink(missing_ok=True)
+
+    @property
+    def half(self) -> bool:
+        """Whether the run computes in bfloat16."""
+        import torch
+
+        return bfloat16_pays(torch.device(self.place.device))
+
+    def _check_resumable(self, state: Path) -> None:
+        if not state.is_file():
+            raise CranpmError(f"{self.folder}: no unfinished run there; leave --resume out to start one")
+        try:
+            key = saved_key(state)
+        except Exception as error:
+            raise CranpmError(
+                f"{state}: cannot be read as the state of a run ({str(error).splitlines()[0]}); "
+                "give another --out to start again"
+            ) from error
+        if key != self.key:
+            raise CranpmError(
+                f"{self.folder}: its run has another recipe or seed ({key}, this one is {self.key}); "
+                "give another --out, or the recipe and seed it began with"
+            )
+        for left in self.folder.glob(".*"):  # half-written folders of a run that was killed
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+    def _described(self, statistics: Statistics) -> Checkpoint:
+        return Checkpoint(
             name=self.recipe.name,
-            config=config,
-            statistics=statistics_of(held[:past_count]),
-            trained_leads=leads,
+            config=self.recipe.config,
+            statistics=statistics,
+            trained_leads=self.recipe.leads,
             region=self.region.name,
-            simulated=True,
+            simulated=self._simulated(),
             provenance=self._provenance(),
         )
-        device = pick_device(self.device)
-        return Trainer(self.recipe, about, self.folder, key=self.key, seed=self.seed, device=device)
+
+    def _simulated(self) -> bool:
+        from cranpm.data.store import Store
+
+        return self.data is None or Store.open(self.data).simulated
 
     def _provenance(self) -> dict[str, object]:
-        from cranpm.sample.world import WORLD_VERSION
-
-        def listed(pasts: tuple[Past, ...]) -> list[str]:
-            return [f"{past.window}, realisation {past.realisation}, {past.days}" for past in pasts]
-
+        versions = {name: version(name) for name in ("torch", "numpy", "lightning")}
         return {
             "command": self.command,
             "recipe": self.recipe.name,
             "recipe_sha256": self.recipe_sha256,
             "seed": self.seed,
-            "world_version": WORLD_VERSION,
-            "world_seed": self.recipe.world_seed,
-            "train": listed(self.recipe.train),
-            "validate": listed(self.recipe.validate),
+            **self._days_used(),
             "python": platform.python_version(),
-            "versions": {"cranpm": __version__, **{name: version(name) for name in ("torch", "numpy")}},
+            "versions": {"cranpm": __version__, **versions},
         }
 
+    def _days_used(self) -> dict[str, object]:
+        simulated, split = self.recipe.simulated, self.region.split
+        if simulated is None:
+            return {"store": Path(str(self.data)).name, "train": list(split.train), "validate": list(split.validate)}
+        from cranpm.sample.world import WORLD_VERSION
 
-def plan(name: str, *, quick: bool, seed: int, out: Path | None, device: str, cache: Path | None = None) -> Plan:
-    """Read a recipe and decide where its run lies.
+        def listed(pasts: tuple[Past, ...]) -> list[str]:
+            return [f"{past.window}, realisation {past.realisation}, {past.days}" for past in pasts]
+
+        made = {"train": listed(simulated.train), "validate": listed(simulated.validate)}
+        return {"world_version": WORLD_VERSION, "world_seed": simulated.world_seed, **made}
+
+
+def plan(
+    name: str, *, quick: bool = False, seed: int = 0, out: Path | None = None, data: Path | None = None,
+    device: str = "auto", devices: int | None = None, workers: int | None = None, cache: Path | None = None,
+) -> Plan:  # fmt: skip
+    """Read a recipe and decide where its run lies and takes place.
 
     Raises:
-        CranpmError: the recipe is not there or not right, or there is no such device.
+        CranpmError: the recipe is not there or not right, there is no such device, or the recipe needs a store and
+            none is named, or the other way round.
     """
-    pick_device(device)  # a wrong one should not cost the simulating
+    place = find_place(device, devices, os.environ)  # a wrong one should not cost the simulating
     path = recipe_path(name, quick=quick)
     recipe, region = read_recipe(path)
+    if recipe.simulated is None and data is None:
+        raise CranpmError(
+            f"recipe '{recipe.name}' trains on a prepared store: name it with --data "
+            f"(`cranpm data prepare {region.given} --from DIR --out STORE` makes one; --dry-run says what it must hold)"
+        )
+    if recipe.simulated is not None and data is not None:
+        raise CranpmError(f"recipe '{recipe.name}' trains on simulated days of its own: leave --data out")
+    if recipe.batch.groups % place.ranks:
+        raise CranpmError(
+            f"{path}: batch.groups {recipe.batch.groups} cannot be shared by {place.ranks} devices: a step's groups go "
+            f"to the devices in equal parts; take a number of devices that divides it, or change batch.groups"
+        )
     folder = out or Path("runs") / f"{recipe.name}-s{seed}"
     shown = name if Path(name).suffix == "" else Path(name).name
-    command = f"cranpm train {shown}{' --quick' if quick else ''} --seed {seed}"
-    return Plan(recipe, region, seed, device, folder, command, recipe_hash(path), cache or cache_folder())
+    stored = f" --data {data.name}" if data else ""
+    command = f"cranpm train {shown}{' --quick' if quick else ''}{stored} --seed {seed}"
+    ahead = workers if workers is not None else _workers(recipe, place)
+    digest = recipe_hash(path)
+    return Plan(recipe, region, seed, data, place, folder, command, digest, cache or cache_folder(), ahead)
+
+
+def make_trainer(place: Place, folder: Path, keeper: Keeper, *, half: bool) -> Trainer:
+    """Lightning's trainer; what it would write and print on its own, the keeper does."""
+    _quieten()
+    plugins = [SLURMEnvironment(auto_requeue=False)] if place.launcher == "slurm" else None
+    return Trainer(
+        accelerator="gpu" if place.device == "cuda" else "cpu",
+        devices=place.devices,
+        num_nodes=place.nodes,
+        strategy=DDPStrategy() if place.ranks > 1 else "auto",
+        plugins=plugins,  # type: ignore[arg-type]
+        precision="bf16-mixed" if half else "32-true",
+        max_epochs=1,  # the run is one epoch to Lightning: see `days`
+        limit_val_batches=0,
+        callbacks=[keeper],
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _workers(recipe: Recipe, place: Place) -> int:
+    """Simulated days are held in memory; a store is read by the cores that a device can have, eight at most."""
+    if recipe.simulated is not None:
+        return 0
+    return max(min((os.cpu_count() or 1) // place.devices, 8), 1)
+
+
+def _quieten() -> None:
+    """Keep Lightning's advice from the terminal; what matters there, cranpm says itself."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for known in (
+        "does not have many workers",
+        "resuming from a checkpoint that ended before",
+        "in eval mode at the start",
+        "is deprecated, use `isinstance",
+    ):
+        warnings.filterwarnings("ignore", message=f".*{known}.*")

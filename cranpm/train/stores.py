@@ -57,10 +57,16 @@ def store_path(recipe: Recipe, region: Region, past: Past, folder: Path) -> Path
     from cranpm.sample.world import WORLD_VERSION
 
     window = asdict(recipe.window(past.window, region.sample.overlap))
-    content = [window, region.sample.climate, recipe.world_seed, past.days, WORLD_VERSION, SCHEMA_VERSION]
+    seed = _seed(recipe)
+    content = [window, region.sample.climate, seed, past.days, WORLD_VERSION, SCHEMA_VERSION]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-    name = f"{region.name}-{past.window}-s{recipe.world_seed}-r{past.realisation}-{digest}.zarr"
+    name = f"{region.name}-{past.window}-s{seed}-r{past.realisation}-{digest}.zarr"
     return folder / "training" / name
+
+
+def _seed(recipe: Recipe) -> int:
+    assert recipe.simulated is not None, "only recipes with simulated days have stores of their own"
+    return recipe.simulated.world_seed
 
 
 def _end_with_parent() -> None:
@@ -85,7 +91,7 @@ def _simulate(recipe: Recipe, region: Region, past: Past, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     window = recipe.window(past.window, region.sample.overlap)
-    world = World(region, seed=recipe.world_seed, realisation=past.realisation, window=window)
+    world = World(region, seed=_seed(recipe), realisation=past.realisation, window=window)
     write_store(world, past.dates, path)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
+from torch import Tensor
 
 from cranpm.data.dataset import Batch, Examples
 from cranpm.model.network import CranPM
@@ -21,7 +24,7 @@ class Scores:
     persistence: dict[int, float] = field(default_factory=dict)
     pixels: dict[int, int] = field(default_factory=dict)
 
-    def add(self, batch: Batch, residual: torch.Tensor) -> None:
+    def add(self, batch: Batch, residual: Tensor) -> None:
         """Count a batch."""
         change = (batch.target - batch.pm[:, 0]).double()
         error = (residual.double() * PM_SCALE - change) * batch.valid
@@ -31,6 +34,13 @@ class Scores:
             self.model[lead] = self.model.get(lead, 0.0) + float(error[mine].square().sum())
             self.persistence[lead] = self.persistence.get(lead, 0.0) + float(still[mine].square().sum())
             self.pixels[lead] = self.pixels.get(lead, 0) + int(batch.valid[mine].sum())
+
+    def over_devices(self, leads: tuple[int, ...], reduce: Callable[[Tensor], Tensor]) -> Scores:
+        """The scores of all devices together; `reduce` sums a tensor over them."""
+        parts = (self.model, self.persistence, self.pixels)
+        rows = torch.tensor([[part.get(lead, 0.0) for lead in leads] for part in parts], dtype=torch.float64)
+        model, persistence, pixels = (dict(zip(leads, row, strict=True)) for row in reduce(rows).tolist())
+        return Scores(model, persistence, {lead: round(count) for lead, count in pixels.items()})
 
     def rmse(self) -> dict[int, tuple[float, float]]:
         """RMSE of the model and of persistence by lead, ug m-3."""
@@ -47,13 +57,18 @@ class Scores:
         return sum(ratios) / len(ratios)
 
 
-def validate(network: CranPM, examples: Examples, validation: Validation, *, half: bool) -> Scores:
-    """Scores over the validation's days and tiles; `half` runs the network in bfloat16."""
+def validate(
+    network: CranPM, examples: Examples, validation: Validation, *, half: bool, rank: int = 0, ranks: int = 1
+) -> Scores:
+    """Scores over the validation's days and tiles; `half` runs the network in bfloat16.
+
+    Of several devices, each looks at every `ranks`-th day: `Scores.over_devices` adds up.
+    """
     scores, training = Scores(), network.training
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
-        for draws in examples.sweep(every=validation.every, tiles=validation.tiles):
+        for draws in islice(examples.sweep(every=validation.every, tiles=validation.tiles), rank, None, ranks):
             batch = examples.batch(draws).to(device)
             scores.add(batch, network.forward_tiles(network.encode_day(*batch.day), *batch.tiles))
     network.train(training)

@@ -3,30 +3,34 @@
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cranpm.errors import CranpmError
 from cranpm.options import leaf
 from cranpm.train.commands import train
+from cranpm.train.dry_run import describe
 from cranpm.train.recipe import FOLDER, read_recipe, recipe_path
 from cranpm.train.session import plan
 
 SHIPPED = sorted(FOLDER.glob("*.yaml"))
+SIMULATED = [path for path in SHIPPED if path.stem.startswith("europe-sample")]
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SIMULATED, ids=lambda path: path.stem)
 def test_shipped_recipes_never_touch_what_is_scored(path):
     recipe, region = read_recipe(path)
-    assert all(past.realisation != 0 for past in (*recipe.train, *recipe.validate))
-    seen = {day.year for past in (*recipe.train, *recipe.validate) for day in past.dates}
+    made = recipe.simulated
+    assert all(past.realisation != 0 for past in (*made.train, *made.validate))
+    seen = {day.year for past in (*made.train, *made.validate) for day in past.dates}
     assert not seen & set(region.split.test)
-    assert not {p.realisation for p in recipe.train} & {p.realisation for p in recipe.validate}
+    assert not {p.realisation for p in made.train} & {p.realisation for p in made.validate}
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SIMULATED, ids=lambda path: path.stem)
 def test_windows_lie_inside_each_other_and_on_the_region(path):
     recipe, region = read_recipe(path)
-    for name in recipe.windows:
+    for name in recipe.simulated.windows:
         window = recipe.window(name, 16)
         assert region.coarse.covers(window.coarse) and window.coarse.covers(window.fine)
         region.fine.locate(window.fine)
@@ -43,6 +47,10 @@ def test_windows_lie_inside_each_other_and_on_the_region(path):
         ("leads: [1, 2, 3]", "leads: [1, 5]", ["lead 5"]),
         ("lead_shares: [2, 1, 1]", "lead_shares: [2, 1]", ["lead_shares", "[1, 2, 3]"]),
         ("warm_up: 10", "warmup: 10", ["'warmup'", "'warm_up'"]),
+        ("groups: 1", "groups: 0", ["batch.groups 0", "at least 1"]),
+        ("save: 10", "save: 0", ["schedule.save 0", "at least 1"]),
+        ("average: 0.95", "average: 1.95", ["schedule.average 1.95", "between 0 and 1"]),
+        ("objective: {pixel: 1.0}", "objective: {pixl: 1.0}", ["'pixl'", "'pixel'"]),
     ],
 )
 def test_a_wrong_recipe_is_refused_in_one_line(tmp_path: Path, old, new, words):
@@ -77,10 +85,63 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
         made.prepare_folder(resume=False)
     with pytest.raises(CranpmError, match="no unfinished run"):
         made.prepare_folder(resume=True)
-    (tmp_path / "run" / "resume.pt").write_bytes(b"")
+    state = tmp_path / "run" / "resume.ckpt"
+    state.write_bytes(b"")
     with pytest.raises(CranpmError, match="add --resume"):
         made.prepare_folder(resume=False)
+    with pytest.raises(CranpmError, match="cannot be read as the state of a run"):
+        made.prepare_folder(resume=True)
+    torch.save({"key": "recipe 123, seed 0"}, state)
+    with pytest.raises(CranpmError, match="another recipe or seed"):
+        made.prepare_folder(resume=True)
+    torch.save({"key": made.key}, state)
     made.prepare_folder(resume=True)
+
+
+def test_a_state_that_would_run_code_is_refused(tmp_path):
+    made = plan("europe-sample", quick=True, seed=0, out=tmp_path, device="cpu")
+
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"key": made.key, "trap": Trap()}, tmp_path / "resume.ckpt")
+    with pytest.raises(CranpmError, match="cannot be read"):
+        made.prepare_folder(resume=True)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_papers_recipe_is_the_papers():
+    """Section 4.2 and Table S3."""
+    recipe, region = read_recipe(FOLDER / "europe-paper.yaml")
+    schedule = recipe.schedule
+    assert recipe.model == "paper-96m" and recipe.simulated is None and recipe.leads == (1, 2, 3)
+    assert recipe.tiles_per_step == 128 and recipe.batch.tiles_per_day == 2 and recipe.batch.hotspot_ratio == 0.5
+    assert (recipe.objective.pixel, recipe.objective.frequency, recipe.objective.station) == (1.0, 0.1, 0.1)
+    assert (schedule.unit, schedule.length, schedule.warm_up, schedule.clip) == ("epoch", 30, 5, 1.0)
+    assert (schedule.learning_rate, schedule.final_learning_rate, schedule.weight_decay) == (5e-5, 1e-6, 0.05)
+    assert schedule.average == 0.0 and schedule.patience is None
+    assert region.split.train == (2017, 2018, 2019, 2020) and region.split.validate == (2021,)
+
+
+def test_recipes_and_stores_belong_together(tmp_path):
+    with pytest.raises(CranpmError, match=r"trains on a prepared store: name it with --data"):
+        plan("europe-paper")
+    with pytest.raises(CranpmError, match="leave --data out"):
+        plan("europe-sample", data=tmp_path)
+    with pytest.raises(CranpmError, match=r"batch\.groups 1 cannot be shared by 2 devices"):
+        plan("europe-sample", devices=2, device="cpu")
+
+
+def test_a_dry_run_counts_what_the_run_will_take():
+    rows = dict(describe("europe-paper", devices=64))
+    assert "1,457 days x 160 tiles" in rows["epoch"] and "233,120 tiles, 1,821 steps" in rows["epoch"]
+    assert rows["run"].startswith("54,630 steps, 9,105 to warm up")
+    assert rows["on each device"].startswith("1 group a step (64 devices): 1 day encoded, 2 tiles in passes of 2")
+    assert "1,826 days" in rows["data"] and "--days 2017-01-01..2021-12-31" in rows["to prepare it"]
+    assert "2,922 simulated days" in dict(describe("europe-sample"))["data"]
+    with pytest.raises(CranpmError, match="cannot be shared by 3 devices"):
+        describe("europe-paper", devices=3)
 
 
 @pytest.mark.slow

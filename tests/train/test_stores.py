@@ -19,7 +19,7 @@ def simulate(recipe, region, past, path):
 if __name__ == "__main__":
     stores._simulate = simulate
     recipe, region = read_recipe(recipe_path("europe-sample-quick"))
-    list(stores.make_stores(recipe, region, recipe.train[:1], Path(sys.argv[1])))
+    list(stores.make_stores(recipe, region, recipe.simulated.train[:1], Path(sys.argv[1])))
 """
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from cranpm.data.dataset import Examples, HeldStore, statistics_of
 from cranpm.data.layout import StationTable
+from cranpm.data.progress import silent
 from cranpm.grid import coarse_grid, fine_grid
 from cranpm.model.checkpoint import Checkpoint
-from cranpm.train.loop import Trainer
-from cranpm.train.recipe import Corner, Past, Place, Recipe, Schedule, Validation
+from cranpm.model.config import ModelConfig
+from cranpm.model.statistics import Statistics
+from cranpm.region import load_region
+from cranpm.train.days import Days
+from cranpm.train.interruption import Interruption
+from cranpm.train.keeper import RESUME, Event, Keeper
+from cranpm.train.loader import Sampling
+from cranpm.train.module import Training
+from cranpm.train.objective import Weights
+from cranpm.train.place import Place
+from cranpm.train.recipe import Recipe, Schedule, Validation
+from cranpm.train.session import make_trainer
 from cranpm.variables import COARSE
 from tests.model.examples import TINY
 
@@ -72,16 +83,37 @@ class ToyStore:
 
 
 SCHEDULE = Schedule(
-    steps=6, days=2, tiles=3, lead_shares=(1.0, 1.0),
-    learning_rate=2e-3, final_learning_rate=1e-5, warm_up=2, weight_decay=0.05, clip=1.0,
-    average=0.9, validate=2, patience=9,
+    length=6, learning_rate=2e-3, final_learning_rate=1e-5, warm_up=2, weight_decay=0.05, clip=1.0,
+    validate=2, save=1, average=0.9, patience=9,
 )  # fmt: skip
+BATCH = Sampling(groups=1, days=2, tiles_per_day=3, lead_shares=(1.0, 1.0))
 
 
-def recipe(schedule: Schedule = SCHEDULE) -> Recipe:
-    places = {"toy": Place(Corner(46.0, 19.0), Corner(45.0, 20.0))}
-    past = (Past("toy", 1, "2017-03"),)
-    return Recipe("toy", "europe", "small", (1, 2), 0, 64, places, past, past, schedule, Validation(every=9, tiles=1))
+@dataclass(frozen=True)
+class ToyRecipe(Recipe):
+    """A recipe whose network is smaller than any registered one."""
+
+    @property
+    def config(self) -> ModelConfig:
+        return CONFIG
+
+
+class ToyDays(Days):
+    """The toy world's days: course 0 to train on, and one to validate on."""
+
+    course = 1
+
+    def prepare_data(self) -> None:
+        pass
+
+    def setup(self, stage: str) -> None:
+        self.train, self.held_out = examples(0), examples(self.course)
+        self.statistics = statistics_of(self.train.stores)
+
+
+def recipe(schedule: Schedule = SCHEDULE, batch: Sampling = BATCH, objective: Weights | None = None) -> Recipe:
+    objective = objective or Weights()
+    return ToyRecipe("toy", "europe", "small", (1, 2), batch, objective, schedule, Validation(every=9, tiles=1))
 
 
 def held(seed: int = 0, days: int = 40) -> HeldStore:
@@ -93,8 +125,46 @@ def examples(seed: int = 0, *, leads: tuple[int, ...] = (1, 2), days: int = 40) 
     return Examples([held(seed, days)], CONFIG, leads)
 
 
-def trainer(folder: Path, *, schedule: Schedule = SCHEDULE, seed: int = 0, key: str = "toy") -> Trainer:
-    folder.mkdir(parents=True, exist_ok=True)
-    statistics = statistics_of([held()])
-    about = Checkpoint("toy", CONFIG, statistics, (1, 2), "toyland", True, {"seed": seed})
-    return Trainer(recipe(schedule), about, folder, key=key, seed=seed, device=torch.device("cpu"))
+@dataclass
+class Run:
+    """A training run in the toy world; `fit` runs it.
+
+    Attributes:
+        folder: the run's folder.
+        recipe, seed: what is trained.
+        place: on which devices.
+        held_out: the course that is validated on.
+        told: what the keeper told.
+    """
+
+    folder: Path
+    recipe: Recipe = field(default_factory=recipe)
+    seed: int = 0
+    place: Place = field(default_factory=lambda: Place("cpu"))
+    held_out: int = 1
+    told: list[Event] = field(default_factory=list)
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def fit(self, *, resume: bool = False, tell: Callable[[Event], None] | None = None) -> Training:
+        """Train; `tell` hears each event, after `told` has it."""
+
+        def note(event: Event) -> None:
+            self.told.append(event)
+            if tell:
+                tell(event)
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        days = ToyDays(
+            self.recipe, load_region("europe"), seed=self.seed, data=None, cache=self.folder, folder=self.folder,
+            workers=0, tell=silent,
+        )  # fmt: skip
+        days.course = self.held_out
+        self.keeper = Keeper(self.folder, self.describe, note, half=False, interruption=self.interruption)
+        self.module = Training(self.recipe, seed=self.seed, key="toy")
+        state = self.folder / RESUME if resume else None
+        trainer = make_trainer(self.place, self.folder, self.keeper, half=False)
+        trainer.fit(self.module, days, ckpt_path=state, weights_only=True)
+        return self.module
+
+    def describe(self, statistics: Statistics) -> Checkpoint:
+        return Checkpoint("toy", CONFIG, statistics, (1, 2), "toyland", True, {"seed": self.seed})

@@ -1,0 +1,143 @@
+"""One optimiser step of the network, as Lightning runs it on one device or on many.
+
+A step is what its seed and its number say: the examples, the dropout and the learning rate depend on nothing else.
+So a run that was killed goes on as if it had not been, and its groups may be shared by any number of devices.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from cranpm.data.dataset import Batch
+from cranpm.model.network import CranPM
+from cranpm.train.cached_day import run_group
+from cranpm.train.objective import counts, sums
+from cranpm.train.optimiser import learning_rate, make_optimiser
+from cranpm.train.recipe import Recipe, Schedule
+
+if TYPE_CHECKING:
+    from lightning.pytorch.core.optimizer import LightningOptimizer
+
+    from cranpm.train.days import Days
+
+TERMS = ("pixel", "frequency", "station")
+"""The terms of eq. 6, in the order of `cranpm.train.objective.sums`."""
+
+
+class Training(LightningModule):
+    """The network, the running average of its weights where the recipe asks for one, and their training step.
+
+    Args:
+        recipe: what to do.
+        seed: of the weights and the dropout.
+        key: what must agree to resume a run; kept in the saved state.
+
+    Attributes:
+        schedule: the recipe's in steps, once the data are known.
+        last: of the last step: loss, each term of eq. 6 (unweighted), norm of the gradient, learning rate.
+    """
+
+    schedule: Schedule
+    network: CranPM
+    average: CranPM | None
+
+    def __init__(self, recipe: Recipe, *, seed: int, key: str) -> None:
+        super().__init__()
+        self.recipe, self.seed, self.key = recipe, seed, key
+        self.last: dict[str, float] = {}
+        self.automatic_optimization = False  # a step runs backwards several times: see `cached_day`
+        weights = recipe.objective
+        self.register_buffer("weights", torch.tensor([weights.pixel, weights.frequency, weights.station]), False)
+
+    def configure_model(self) -> None:
+        """Make the network, the same for the same seed on every device."""
+        days: Days = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.schedule = days.schedule()
+        with torch.device("cpu"):
+            torch.manual_seed(self.seed)
+            self.network = CranPM(self.recipe.config, days.statistics)
+            self.average = None
+            if self.schedule.average:
+                self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+
+    @property
+    def validated(self) -> CranPM:
+        """What is validated and kept: the averaged weights where there are any."""
+        return self.network if self.average is None else self.average
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over the network."""
+        return make_optimiser(self.network, self.schedule)
+
+    def training_step(self, groups: list[Batch], index: int) -> None:
+        """One optimiser step over this device's groups of the step.
+
+        The loss is that of all tiles of the step on all devices: sums over them divided by counts over them.
+        """
+        optimiser, step = self._optimiser(), self.trainer.global_step
+        for settings in optimiser.param_groups:
+            settings["lr"] = learning_rate(self.schedule, step)
+        self.network.zero_grad(set_to_none=True)
+        counted = self._over_devices(torch.stack([counts(group) for group in groups]).sum(0).to(self.device))
+        scale = self.weights / counted.clamp_min(1)
+        total = torch.zeros_like(scale)
+        for place, group in enumerate(groups):
+            torch.manual_seed(self._seed_of(step, place))
+            # DDP averages gradients over the devices: times their number, it is the sum.
+            closing, found = run_group(
+                self.network, group.to(self.device), self._sums, scale * self.trainer.world_size,
+                at_once=self.recipe.batch.at_once or self.recipe.batch.tiles_per_day,
+            )  # fmt: skip
+            total += found
+            self._go_back(closing, last=place == len(groups) - 1)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
+        optimiser.step()
+        means = self._over_devices(total) / counted.clamp_min(1)
+        self.last = {
+            "loss": float((self.weights * means).sum()),
+            **dict(zip(TERMS, means.tolist(), strict=True)),
+            "gradient_norm": float(norm),
+            "learning_rate": learning_rate(self.schedule, step),
+        }
+
+    def follow(self, step: int) -> None:
+        """Move the averaged weights towards those after a step."""
+        if self.average is None:
+            return
+        decay = min(self.schedule.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for averaged, present in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                averaged.lerp_(present, 1.0 - decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down whose state this is."""
+        checkpoint["key"] = self.key
+
+    def _sums(self, residual: Tensor, part: Batch) -> Tensor:
+        return sums(residual, part, self.recipe.objective)
+
+    def _go_back(self, closing: Tensor, *, last: bool) -> None:
+        """Backwards outside autocast; DDP exchanges the gradients in the last backward of a step only."""
+        with torch.autocast(self.device.type, enabled=False):
+            if last:
+                self.manual_backward(closing)
+            else:
+                closing.backward()
+
+    def _seed_of(self, step: int, place: int) -> int:
+        """The dropout's seed of this device's group at a place: the same whichever device runs the group."""
+        group = self.global_rank + place * self.trainer.world_size
+        return (self.seed * 1_000_003 + step) * self.recipe.batch.groups + group
+
+    def _over_devices(self, values: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(values, reduce_op="sum")
+
+    def _optimiser(self) -> LightningOptimizer:
+        optimiser = self.optimizers()
+        assert not isinstance(optimiser, list)
+        return optimiser  # type: ignore[return-value]
