@@ -21,9 +21,9 @@ cd "$work" || exit 1
 
 if [ "$device" = cuda ]; then
   nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/log.txt"
-  graphs=--cuda-graphs; size="4192 6992"
+  graphs=--cuda-graphs; size="4192 6992"; matmul=8192
 else
-  : >"$out/log.txt"; graphs=""; size="320 448"
+  : >"$out/log.txt"; graphs=""; size="320 448"; matmul=1024
 fi
 
 step() { # name, seconds at most, benchmark, its options
@@ -42,11 +42,11 @@ PY
 
 # shellcheck disable=SC2086
 {
-  step map_graphs 130 map_on_device --size $size --tiles 160,126 --batch 16,8,4,1 --channels-last $graphs
+  step map_graphs 150 map_on_device --size $size --tiles 160,126 --batch 16,8,4,1 --channels-last $graphs
   step train 90 train_step --compare 2,4,8 --repeats 5
   step map_compiled 130 map_on_device --size $size --tiles 160,126 --batch 16 --channels-last --compile default $graphs
-  step parts 80 parts --batch 1,16 --channels-last --profile --repeats 10 $graphs
-  step parts_fp32 40 parts --dtype fp32 --batch 1,8 --repeats 5
+  step parts 80 parts --batch 1,16 --channels-last --profile --repeats 10 --matmul $matmul $graphs
+  step parts_fp32 40 parts --dtype fp32 --batch 1,8 --repeats 5 --matmul $matmul
   step map_eager 40 map_on_device --size $size --tiles 160 --batch 16,1
   step map_tuned 400 map_on_device --size $size --tiles 160,126 --batch 16 --channels-last \
     --compile max-autotune-no-cudagraphs $graphs
