@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,11 @@ from cranpm.train.place import find_place
 from tests.train.toy_run import LENGTH, toy_run
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """The toy run as a process; it prints each step."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    everything = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
     command = [sys.executable, "-m", "tests.train.toy_run", str(folder), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=everything)
 
 
 def wait_for(process: subprocess.Popen[str], step: int) -> bool:

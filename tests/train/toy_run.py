@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
+from cranpm.train.interruption import requeue
 from cranpm.train.keeper import Event, Stepped
 from cranpm.train.place import find_place
 from tests.train.toy import BATCH, CONFIG, SCHEDULE, Run, ToyRecipe, recipe
@@ -49,7 +51,10 @@ def main() -> int:
             print(f"step {event.step}", flush=True)
 
     run.fit(resume=given.resume, tell=tell)
-    return run.interruption.exit_code if run.interruption.stopped_at else 0
+    stopped = run.interruption
+    if stopped.stopped_at and stopped.asks_for_more_time and rank_zero_only.rank == 0:
+        requeue()
+    return stopped.exit_code if stopped.stopped_at else 0
 
 
 if __name__ == "__main__":
