@@ -8,6 +8,7 @@ layout that `cranpm.data.writer` gives large maps is read here; whatever else is
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from io import FileIO
 from itertools import product
 from pathlib import Path
@@ -17,12 +18,8 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-try:
-    import google_crc32c
-except ImportError:  # an older Zarr brings another library; it reads everything then
-    google_crc32c = None
-
 Cell = tuple[int, int]
+Spans = tuple[range, range]
 
 _ENTRY, _CHECKSUM = 16, 4  # bytes of the index at a file's end: of each chunk, and of what comes after them
 _ABSENT = np.iinfo(np.uint64).max  # offset of a chunk that holds nothing but the fill value
@@ -39,7 +36,7 @@ class ShardedMaps:
     """
 
     def __init__(self, path: Path) -> None:
-        layout = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        layout = _layout(path)
         self.path, self.known = path, _is_known(layout)
         if self.known:
             self._shape, self._fill = _cell(layout["shape"]), int(layout["fill_value"])
@@ -56,16 +53,16 @@ class ShardedMaps:
         """
         if not self.known:
             return None
-        spans = tuple(range(*part.indices(side)) for part, side in zip((rows, columns), self._shape, strict=True))
+        spans = range(*rows.indices(self._shape[0])), range(*columns.indices(self._shape[1]))
         out = np.full([len(span) for span in spans], self._fill, np.uint16)
         try:
-            for shard in product(*map(_touched, spans, self._shard)):
+            for shard in product(_touched(spans[0], self._shard[0]), _touched(spans[1], self._shard[1])):
                 self._read_shard(day, shard, spans, out)
         except (OSError, RuntimeError, ValueError):
             return None
         return out
 
-    def _read_shard(self, day: int, shard: Cell, spans: tuple[range, ...], out: NDArray[np.uint16]) -> None:
+    def _read_shard(self, day: int, shard: Cell, spans: Spans, out: NDArray[np.uint16]) -> None:
         """Put what a file holds of a window into it.
 
         Raises:
@@ -83,16 +80,25 @@ class ShardedMaps:
                     out[theirs] = chunk[own]
 
 
+def _layout(path: Path) -> dict[str, Any]:
+    """An array's description; empty where it cannot be read, which is for Zarr to say."""
+    try:
+        return dict(json.loads((path / "zarr.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
 def _is_known(layout: dict[str, Any]) -> bool:
     """Whether an array's description is of the one layout that is read here."""
-    codec = layout["codecs"][0]
-    inner = codec.get("configuration", {})
+    names = [codec["name"] for codec in layout.get("codecs", [])]
+    if names != ["sharding_indexed"]:
+        return False
+    inner = layout["codecs"][0]["configuration"]
     return (
-        google_crc32c is not None
+        find_spec("google_crc32c") is not None  # an older Zarr brings another library: it reads everything then
         and len(layout["shape"]) == 3
         and layout["data_type"] == "uint16"
         and layout["chunk_key_encoding"] == {"name": "default", "configuration": {"separator": "/"}}
-        and [codec["name"] for codec in layout["codecs"]] == ["sharding_indexed"]
         and inner["index_location"] == "end"
         and inner["index_codecs"] == _INDEX_CODECS
         and [codec["name"] for codec in inner["codecs"]] == ["bytes", "blosc"]
@@ -123,6 +129,8 @@ def _index(file: FileIO, parts: Cell) -> NDArray[np.uint64]:
     Raises:
         OSError, ValueError: the index is cut or does not have its checksum.
     """
+    import google_crc32c
+
     length = parts[0] * parts[1] * _ENTRY
     raw = _read(file, file.seek(0, 2) - length - _CHECKSUM, length + _CHECKSUM)
     if google_crc32c.value(raw[:length]) != int.from_bytes(raw[length:], "little"):

@@ -102,6 +102,6 @@ def test_another_layout_is_left_to_the_store(maps: zarr.Array, tmp_path: Path) -
     changed = json.loads((folder(maps) / "zarr.json").read_text())
     changed["codecs"][0]["configuration"]["index_location"] = "start"
     (tmp_path / "zarr.json").write_text(json.dumps(changed))
-    for path in (tmp_path / "whole", tmp_path):
+    for path in (tmp_path / "whole", tmp_path, tmp_path / "absent"):
         read = ShardedMaps(path)
         assert not read.known and read.window(0, slice(0, 5), slice(0, 5)) is None

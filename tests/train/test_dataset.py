@@ -312,6 +312,18 @@ def test_a_map_that_is_lost_from_the_disk_is_refused(chunked, tmp_path):
         kept.pm(day, *window)
 
 
+def test_a_batch_does_not_share_memory_with_its_store(chunked):
+    store = Store.open(chunked)
+    for kept in (HeldStore(store, store.days), DiskStore(store, store.days)):
+        made = Examples([kept], stored.CONFIG, (1,))
+        draws = made.draw(np.random.default_rng(0), 1, 1, [1])
+        first, second = made.batch(draws), made.batch(draws)
+        for field in fields(first):
+            tensor, again = getattr(first, field.name), getattr(made.batch(draws), field.name)
+            tensor.zero_()
+            torch.testing.assert_close(getattr(second, field.name), again, rtol=0, atol=0, equal_nan=True)
+
+
 def test_a_batch_moves_with_its_stations():
     batch = examples().batch([Draw(0, DAY, (TILE,), (1,))])
     moved = batch.to(torch.device("meta"))
