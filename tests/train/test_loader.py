@@ -103,6 +103,13 @@ def test_workers_make_the_same_steps(chunked, method):
         assert all(same(a, b) for a, b in zip(here, feed(steps, 1, workers=2), strict=True))
 
 
+def test_hotspots_are_drawn_alike_for_every_number_of_processes(chunked):
+    sampling = replace(SAMPLING, hotspot_ratio=0.5, align=64)
+    whole, shares = from_disk(chunked, sampling), [from_disk(chunked, sampling, rank, 4) for rank in range(4)]
+    assert same(whole[2], [share[2][0] for share in shares])
+    assert not same(whole[2], from_disk(chunked, replace(sampling, hotspot_ratio=0.4))[2])
+
+
 def test_hotspots_and_alignment_reach_the_draws(chunked):
     plain, spots, aligned = (
         from_disk(chunked, replace(SAMPLING, groups=2, **change))[0]
