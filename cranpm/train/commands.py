@@ -77,7 +77,7 @@ def _shown(made: Plan) -> Iterator[tuple[Callable[[str, int, int], None], Callab
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    from cranpm.train.keeper import Stepped
+    from cranpm.train.keeper import Stepped, Validating
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not made.first) as bars:
@@ -91,6 +91,8 @@ def _shown(made: Plan) -> Iterator[tuple[Callable[[str, int, int], None], Callab
         def tell(event: Event) -> None:
             if isinstance(event, Stepped):
                 show("training", event.step, event.total, f"training, loss {event.terms['loss']:.3f}")
+            elif isinstance(event, Validating):
+                show("validating", event.done, event.total)
             else:
                 bars.console.print(f"step {event.step}: {_line(event.rmse)}{'  (best so far)' if event.best else ''}")
 
@@ -105,7 +107,7 @@ def _say_how_it_ended(made: Plan) -> None:
         return
     stopped = made.interruption
     if stopped.stopped_at is None:
-        simulated = "simulated; " if made.recipe.simulated else ""
+        simulated = "simulated; " if made.simulated else ""
         typer.echo(f"{made.folder / 'checkpoint'}  ({simulated}the last weights: {made.folder / 'last'})")
         return
     typer.echo(

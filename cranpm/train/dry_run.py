@@ -75,11 +75,12 @@ def _amount(recipe: Recipe, region: Region, store: Store | None) -> Amount:
         days = sum(_starts(past.dates, recipe.leads) for past in simulated.train)
         plan = plan_tiles(simulated.fine_size, simulated.fine_size, size=size, overlap=region.sample.overlap)
         return Amount(days * len(plan.tiles()), f"{days:,} days x {len(plan.tiles())} tiles at most", False)
-    plan = plan_tiles(*region.fine.shape, size=size, overlap=region.overlap)
     if store is None:
+        plan = plan_tiles(*region.fine.shape, size=size, overlap=region.overlap)
         days, tiles = _starts(_years(region.split.train), recipe.leads), len(plan.tiles())
         return Amount(days * tiles, f"{days:,} days x {tiles} tiles (a store tells how many hold land: --data)", False)
     ready = [day for day in store.days if day.year in region.split.train]
+    plan = plan_tiles(*store.fine.shape, size=size, overlap=store.overlap)
     days, tiles = _starts(ready, recipe.leads), len(plan.tiles(store.land))
     return Amount(days * tiles, f"{days:,} days x {tiles} tiles with land", True)
 
@@ -145,7 +146,8 @@ def _data(recipe: Recipe, region: Region, store: Store | None) -> Iterator[Row]:
         yield "data", f"{days:,} simulated days in {len(pasts)} stores, at most {size / _GB:.1f} GB, made on demand"
         return
     needed = [*_years(region.split.train), *_years(region.split.validate)]
-    size = len(needed) * _store_bytes(region.coarse.shape, region.fine.shape)
+    coarse, fine = (region.coarse, region.fine) if store is None else (store.coarse, store.fine)
+    size = len(needed) * _store_bytes(coarse.shape, fine.shape)
     years = f"{_span(region.split.train)} to train, {_span(region.split.validate)} to validate"
     yield "data", f"a store of {len(needed):,} days ({years}), at most {size / _GB:,.0f} GB before compression"
     yield "products", "ERA5, CAMS, GHAP, elevation; stations for the station term (docs/products.md)"

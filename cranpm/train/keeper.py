@@ -23,7 +23,6 @@ from torch import Tensor
 from cranpm.data.dataset import Examples
 from cranpm.folders import write_whole
 from cranpm.model.checkpoint import Checkpoint, write_checkpoint
-from cranpm.model.statistics import Statistics
 from cranpm.train.interruption import Interruption
 from cranpm.train.module import Training
 from cranpm.train.validation import Scores, validate
@@ -44,6 +43,14 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Validating:
+    """So many of the days are validated."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Validated:
     """The weights were validated: RMSE of model and persistence by lead, and whether they are the best."""
 
@@ -52,7 +59,7 @@ class Validated:
     best: bool
 
 
-Event = Stepped | Validated
+Event = Stepped | Validating | Validated
 
 
 class Keeper(Callback):
@@ -60,7 +67,7 @@ class Keeper(Callback):
 
     Args:
         folder: the run's folder.
-        describe: from the statistics, what the checkpoints are to say; the scores are added to its provenance.
+        describe: from the days, what the checkpoints are to say; the scores are added to its provenance.
         tell: called with what happened, on the first device only.
         half: whether the network is validated in bfloat16.
         interruption: whether somebody asked the run to stop.
@@ -70,7 +77,7 @@ class Keeper(Callback):
     held_out: Examples
 
     def __init__(
-        self, folder: Path, describe: Callable[[Statistics], Checkpoint], tell: Callable[[Event], None], *,
+        self, folder: Path, describe: Callable[[Days], Checkpoint], tell: Callable[[Event], None], *,
         half: bool, interruption: Interruption,
     ) -> None:  # fmt: skip
         self.folder, self.describe, self.tell, self.half = folder, describe, tell, half
@@ -82,7 +89,7 @@ class Keeper(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen for signals, and forget what a killed run wrote down after its last saved state."""
         days: Days = trainer.datamodule  # type: ignore[attr-defined]
-        self.held_out, self.about = days.held_out, self.describe(days.statistics)
+        self.held_out, self.about = days.held_out, self.describe(days)
         self.interruption.listen()
         self._began = time.monotonic() - self.seconds
         if trainer.is_global_zero:
@@ -98,7 +105,7 @@ class Keeper(Callback):
         self.seconds = time.monotonic() - self._began
         if trainer.is_global_zero:
             self._write_step(step, pl_module.last)
-            self.tell(Stepped(step, schedule.length, pl_module.last))
+        self._tell(trainer, Stepped(step, schedule.length, pl_module.last))
         due = step % schedule.validate == 0 or step == schedule.length
         if due:
             self._validate(trainer, pl_module, step)
@@ -134,12 +141,13 @@ class Keeper(Callback):
         for name in (CHECKPOINT, LAST) if best else (LAST,):
             write_checkpoint(self.folder / name, about, module.validated)
         write_whole(self.folder / HISTORY, (json.dumps(self.history, indent=1) + "\n").encode())
-        self.tell(Validated(step, rmse, best))
+        self._tell(trainer, Validated(step, rmse, best))
 
     def _scores(self, trainer: Trainer, module: Training) -> Scores:
         mine = validate(
             module.validated, self.held_out, module.recipe.validation, half=self.half,
             rank=trainer.global_rank, ranks=trainer.world_size,
+            tell=lambda done, total: self._tell(trainer, Validating(done, total)),
         )  # fmt: skip
 
         def reduce(rows: Tensor) -> Tensor:
@@ -151,6 +159,10 @@ class Keeper(Callback):
         figures = {"step": step, "validation_rmse": {str(k): pair[0] for k, pair in rmse.items()}}
         figures["validation_rmse_persistence"] = {str(k): pair[1] for k, pair in rmse.items()}
         return replace(self.about, provenance={**self.about.provenance, **figures})
+
+    def _tell(self, trainer: Trainer, event: Event) -> None:
+        if trainer.is_global_zero:
+            self.tell(event)
 
     def _since_best(self) -> int:
         """Validations since the best one."""

@@ -18,11 +18,12 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from cranpm import __version__
+from cranpm.data.days import format_days
 from cranpm.data.progress import Progress, silent
+from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.folders import cache_folder
 from cranpm.model.checkpoint import Checkpoint
-from cranpm.model.statistics import Statistics
 from cranpm.region import Region
 from cranpm.train.days import Days
 from cranpm.train.interruption import Interruption
@@ -137,38 +138,42 @@ class Plan:
         for left in self.folder.glob(".*"):  # half-written folders of a run that was killed
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
-    def _described(self, statistics: Statistics) -> Checkpoint:
+    def _described(self, days: Days) -> Checkpoint:
         return Checkpoint(
             name=self.recipe.name,
             config=self.recipe.config,
-            statistics=statistics,
+            statistics=days.statistics,
             trained_leads=self.recipe.leads,
             region=self.region.name,
-            simulated=self._simulated(),
-            provenance=self._provenance(),
+            simulated=self.simulated,
+            provenance=self._provenance(days),
         )
 
-    def _simulated(self) -> bool:
-        from cranpm.data.store import Store
+    @property
+    def simulated(self) -> bool:
+        """Whether it is trained on the sample world."""
+        return self.data is None or Store.open(self.data, self.region.given).simulated
 
-        return self.data is None or Store.open(self.data).simulated
-
-    def _provenance(self) -> dict[str, object]:
+    def _provenance(self, days: Days) -> dict[str, object]:
         versions = {name: version(name) for name in ("torch", "numpy", "lightning")}
         return {
             "command": self.command,
             "recipe": self.recipe.name,
             "recipe_sha256": self.recipe_sha256,
             "seed": self.seed,
-            **self._days_used(),
+            **self._days_used(days),
             "python": platform.python_version(),
             "versions": {"cranpm": __version__, **versions},
         }
 
-    def _days_used(self) -> dict[str, object]:
-        simulated, split = self.recipe.simulated, self.region.split
+    def _days_used(self, days: Days) -> dict[str, object]:
+        simulated = self.recipe.simulated
         if simulated is None:
-            return {"store": Path(str(self.data)).name, "train": list(split.train), "validate": list(split.validate)}
+            used = {"train": days.train, "validate": days.held_out}
+            return {
+                "store": Path(str(self.data)).name,
+                **{key: format_days(of.stores[0].days) for key, of in used.items()},
+            }
         from cranpm.sample.world import WORLD_VERSION
 
         def listed(pasts: tuple[Past, ...]) -> list[str]:

@@ -58,18 +58,23 @@ class Scores:
 
 
 def validate(
-    network: CranPM, examples: Examples, validation: Validation, *, half: bool, rank: int = 0, ranks: int = 1
-) -> Scores:
+    network: CranPM, examples: Examples, validation: Validation, *, half: bool, rank: int = 0, ranks: int = 1,
+    tell: Callable[[int, int], None] | None = None,
+) -> Scores:  # fmt: skip
     """Scores over the validation's days and tiles; `half` runs the network in bfloat16.
 
-    Of several devices, each looks at every `ranks`-th day: `Scores.over_devices` adds up.
+    Of several devices, each looks at every `ranks`-th day: `Scores.over_devices` adds up. `tell` is called with how
+    many of this device's days are done, and how many there are.
     """
     scores, training = Scores(), network.training
+    days = list(islice(examples.sweep(every=validation.every, tiles=validation.tiles), rank, None, ranks))
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
-        for draws in islice(examples.sweep(every=validation.every, tiles=validation.tiles), rank, None, ranks):
+        for done, draws in enumerate(days, start=1):
             batch = examples.batch(draws).to(device)
             scores.add(batch, network.forward_tiles(network.encode_day(*batch.day), *batch.tiles))
+            if tell:
+                tell(done, len(days))
     network.train(training)
     return scores

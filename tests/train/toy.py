@@ -16,7 +16,6 @@ from cranpm.data.progress import silent
 from cranpm.grid import coarse_grid, fine_grid
 from cranpm.model.checkpoint import Checkpoint
 from cranpm.model.config import ModelConfig
-from cranpm.model.statistics import Statistics
 from cranpm.region import load_region
 from cranpm.train.days import Days
 from cranpm.train.interruption import Interruption
@@ -166,5 +165,5 @@ class Run:
         trainer.fit(self.module, days, ckpt_path=state, weights_only=True)
         return self.module
 
-    def describe(self, statistics: Statistics) -> Checkpoint:
-        return Checkpoint("toy", CONFIG, statistics, (1, 2), "toyland", True, {"seed": self.seed})
+    def describe(self, days: Days) -> Checkpoint:
+        return Checkpoint("toy", CONFIG, days.statistics, (1, 2), "toyland", True, {"seed": self.seed})
