@@ -158,7 +158,10 @@ def bilinear(field: NDArray, source: Grid, lats: ArrayLike, lons: ArrayLike) -> 
     down, row = _weights(source.rows(lats), source.height, "latitude", source)
     right, column = _weights(source.columns(lons), source.width, "longitude", source)
     down, right = down.astype(field.dtype)[:, None], right.astype(field.dtype)
-    last_row, last_column = source.height - 1, source.width - 1
+    if column.size:  # the others would be interpolated between rows for nothing
+        first = int(column.min())
+        field, column = field[..., first : int(column.max()) + 2], column - first
+    last_row, last_column = source.height - 1, field.shape[-1] - 1
     upper, lower = field[..., row, :], field[..., np.minimum(row + 1, last_row), :]
     rows = upper * (1 - down) + lower * down
     return rows[..., column] * (1 - right) + rows[..., np.minimum(column + 1, last_column)] * right

@@ -171,14 +171,14 @@ class Store:
         """Fine PM2.5 of a day in ug m-3, NaN where missing, shape of the window."""
         index = self._index(day)
         with self._reading(f"the PM2.5 map of {day}"):
-            self._refuse_lost([index])
+            self._refuse_lost([index], rows, columns)
             return _decode_pm(self._pm[index, rows, columns])
 
     def pm_days(self, days: Sequence[date], rows: slice = _ALL, columns: slice = _ALL) -> NDArray[np.float32]:
         """Fine PM2.5 of several days in ug m-3, NaN where missing, shape (n, ...)."""
         index = [self._index(day) for day in days]
         with self._reading(f"the PM2.5 maps of {shown_days(days)}"):
-            self._refuse_lost(index)
+            self._refuse_lost(index, rows, columns)
             return _decode_pm(self._pm.oindex[index, rows, columns])
 
     def stations(self) -> StationTable:
@@ -239,10 +239,13 @@ class Store:
             return np.zeros((self._pm.shape[0], 1, 1), np.uint32)
         return np.asarray(self._array("fine", "valid")[:])
 
-    def _refuse_lost(self, index: Sequence[int]) -> None:
-        """Raise where a file of a map is gone, which would read as missing pixels."""
+    def _refuse_lost(self, index: Sequence[int], rows: slice, columns: slice) -> None:
+        """Raise where a file that a window of a map needs is gone, which would read as missing pixels."""
+        sides, shape = (self._pm.shards or self._pm.chunks)[1:], self._pm.shape[1:]
+        spans = [part.indices(length)[:2] for part, length in zip((rows, columns), shape, strict=True)]
+        needed = tuple(slice(a // side, -(-b // side)) for (a, b), side in zip(spans, sides, strict=True))
         for day in index:
-            for row, column in np.argwhere(self._valid[day]).tolist():
+            for row, column in (np.argwhere(self._valid[day][needed]) + [part.start for part in needed]).tolist():
                 key = self._pm.metadata.encode_chunk_key((day, row, column))
                 if not (self.path / "fine" / "pm2p5" / key).is_file():
                     raise FileNotFoundError(f"fine/pm2p5/{key} is gone")

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from cranpm.data.days import shown_days
 from cranpm.data.progress import Progress, silent
-from cranpm.data.shards import ShardedMaps
 from cranpm.data.store import Store, prepare_line
 from cranpm.errors import CranpmError
 from cranpm.model.statistics import LOCAL_SCALES, Scale, Statistics
@@ -72,7 +71,7 @@ class DiskStore:
         self.coarse, self.fine, self.overlap = store.coarse, store.fine, store.overlap
         self.days = tuple(days)
         self.station_at = _station_places(store)
-        self._store, self._maps = store, ShardedMaps(store.path / "fine" / "pm2p5")
+        self._store = store
 
     @property
     def coarse_elevation(self) -> NDArray[np.float32]:
@@ -95,8 +94,7 @@ class DiskStore:
 
     def pm(self, day: date, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """Fine PM2.5 of a day in ug m-3, NaN where missing."""
-        counts = self._maps.window((day - self._store.first).days, rows, columns)
-        return self._store.pm(day, rows, columns) if counts is None else _decoded(counts)
+        return self._store.pm(day, rows, columns)
 
     def station_pm(self, day: date) -> NDArray[np.float32]:
         """Daily means at the stations in ug m-3, NaN where missing, shape (N,)."""

@@ -6,13 +6,13 @@ Lightning sees the run as one long epoch, an item of the loader being all groups
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from cranpm.data.dataset import Batch, DiskStore, Examples, HeldStore, hold, statistics_of
 from cranpm.data.days import shown_days
@@ -23,7 +23,7 @@ from cranpm.folders import write_whole
 from cranpm.model.statistics import Statistics
 from cranpm.region import Region
 from cranpm.tiles import plan_tiles
-from cranpm.train.loader import Steps
+from cranpm.train.loader import Steps, feed
 from cranpm.train.recipe import Past, Recipe, Schedule
 from cranpm.train.stores import make_stores, store_path
 
@@ -110,14 +110,8 @@ class Days(LightningDataModule):
             self.train, self.recipe.batch, self.seed, self.trainer.global_rank, self.trainer.world_size,
             steps=self.schedule().length,
         )  # fmt: skip
-        return DataLoader(
-            steps,
-            batch_size=None,
-            sampler=Remaining(steps, self.trainer.global_step),
-            num_workers=self.workers,
-            prefetch_factor=2 if self.workers else None,
-            pin_memory=self.trainer.strategy.root_device.type == "cuda",
-        )
+        on_gpu = self.trainer.strategy.root_device.type == "cuda"
+        return feed(steps, self.trainer.global_step, workers=self.workers, pinned=on_gpu)
 
     def transfer_batch_to_device(self, batch: list[Batch], device: torch.device, dataloader_idx: int) -> list[Batch]:
         """Nothing yet: the training step moves each group to the device when its turn comes."""
@@ -148,16 +142,3 @@ class Days(LightningDataModule):
                 f"(ready: {shown_days(store.days)}); prepare them"
             )
         return days
-
-
-class Remaining(Sampler[int]):
-    """The steps from one on; as long as the whole run, which is how Lightning counts a resumed epoch."""
-
-    def __init__(self, steps: Sized, first: int) -> None:
-        self.total, self.first = len(steps), first
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.total))
-
-    def __len__(self) -> int:
-        return self.total

@@ -6,10 +6,11 @@ and not on the number of processes, which share a step's groups out among themse
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cranpm.data.dataset import Batch, Examples
 from cranpm.errors import CranpmError
@@ -83,6 +84,19 @@ class Steps(Dataset[list[Batch]]):
         return [self.examples.batch(draws[g * plan.days : (g + 1) * plan.days]) for g in mine]
 
 
+class Remaining(Sampler[int]):
+    """The steps from one on; as long as the whole run, which is how Lightning counts a resumed epoch."""
+
+    def __init__(self, steps: Sized, first: int) -> None:
+        self.total, self.first = len(steps), first
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.total))
+
+    def __len__(self) -> int:
+        return self.total
+
+
 def feed(steps: Steps, first: int = 0, *, workers: int = 0, pinned: bool = False) -> DataLoader[list[Batch]]:
     """The steps from `first` on, in order.
 
@@ -92,4 +106,4 @@ def feed(steps: Steps, first: int = 0, *, workers: int = 0, pinned: bool = False
         workers: processes that read ahead, two steps each; 0 reads here, when a step is asked for.
         pinned: whether batches lie in page-locked memory, from where they go to a GPU while that computes.
     """
-    return DataLoader(steps, batch_size=None, sampler=range(first, len(steps)), num_workers=workers, pin_memory=pinned)
+    return DataLoader(steps, batch_size=None, sampler=Remaining(steps, first), num_workers=workers, pin_memory=pinned)

@@ -169,11 +169,8 @@ class Plan:
     def _days_used(self, days: Days) -> dict[str, object]:
         simulated = self.recipe.simulated
         if simulated is None:
-            used = {"train": days.train, "validate": days.held_out}
-            return {
-                "store": Path(str(self.data)).name,
-                **{key: format_days(of.stores[0].days) for key, of in used.items()},
-            }
+            train, validate = (format_days(of.stores[0].days) for of in (days.train, days.held_out))
+            return {"store": Path(str(self.data)).name, "train": train, "validate": validate}
         from cranpm.sample.world import WORLD_VERSION
 
         def listed(pasts: tuple[Past, ...]) -> list[str]:

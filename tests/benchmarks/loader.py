@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from importlib.metadata import version
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ import torch
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from cranpm.data import shards
 from cranpm.data.dataset import DiskStore, Examples
 from cranpm.data.layout import DayRecord, Fixed, Header, StationTable
 from cranpm.data.store import Store
@@ -119,23 +117,19 @@ def _kilobytes(steps: Steps, tiles: int, groups: int = 8) -> float:
     """Read from files per tile, its share of the coarse days and of the indices of files included."""
     _ = steps[0]
     sizes: list[int] = []
-    get, read = LocalStore.get, shards._read
+    get = LocalStore.get
 
     async def counting(self: LocalStore, key: str, prototype: Any, byte_range: Any = None) -> Any:
         buffer = await get(self, key, prototype, byte_range)
         sizes.append(len(buffer) if buffer is not None else 0)
         return buffer
 
-    def noting(file: FileIO, start: int, length: int) -> bytes:
-        sizes.append(length)
-        return read(file, start, length)
-
-    LocalStore.get, shards._read = counting, noting  # type: ignore[method-assign]
+    LocalStore.get = counting  # type: ignore[method-assign]
     try:
         for step in range(1, groups + 1):
             _ = steps[step]
     finally:
-        LocalStore.get, shards._read = get, read  # type: ignore[method-assign]
+        LocalStore.get = get  # type: ignore[method-assign]
     return sum(sizes) / (groups * tiles) / 1000
 
 

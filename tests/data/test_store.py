@@ -81,7 +81,8 @@ def test_large_maps_are_sharded_and_read_back(tmp_path: Path) -> None:
     assert store._pm.shards == (1, 768, 2048)
     (tmp_path / "wide.zarr" / "fine" / "pm2p5" / "c" / "0" / "0" / "1").unlink()
     with pytest.raises(CranpmError, match=r"fine/pm2p5/c/0/0/1 is gone.*prepare another one"):
-        store.pm(FIRST, slice(0, 50), slice(0, 50))
+        store.pm(FIRST, slice(0, 50), slice(2000, 2100))
+    np.testing.assert_allclose(store.pm(FIRST, slice(0, 50), slice(0, 50)), pm[:50, :50], atol=1e-3)  # not of that file
 
 
 def test_map_whose_file_is_lost_is_refused_and_one_without_values_is_not(write: Write) -> None:

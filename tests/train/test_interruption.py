@@ -16,8 +16,9 @@ import pytest
 from cranpm.errors import CranpmError
 from cranpm.model.checkpoint import read_checkpoint
 from cranpm.train.interruption import Interruption, requeue
-from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, read_steps
+from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Stepped, read_steps
 from cranpm.train.place import find_place
+from tests.train.toy import Run
 from tests.train.toy_run import LENGTH, toy_run
 
 
@@ -93,14 +94,18 @@ def test_a_signal_during_training_saves_the_step_it_arrives_in(tmp_path):
     run = toy_run(tmp_path)
 
     def tell(event) -> None:
-        if event.step == 4 and not run.interruption.asked:
+        if isinstance(event, Stepped) and event.step == 4 and not run.interruption.asked:
             signal.raise_signal(signal.SIGUSR1)
 
     run.fit(tell=tell)
-    assert run.interruption.stopped_at == 4 and max(event.step for event in run.told) == 4
+    assert run.interruption.stopped_at == 4 and last_step(run) == 4
     again = toy_run(tmp_path)
     again.fit(resume=True)
-    assert again.told[0].step == 5 and max(event.step for event in again.told) == LENGTH
+    assert again.told[0].step == 5 and last_step(again) == LENGTH
+
+
+def last_step(run: Run) -> int:
+    return max(event.step for event in run.told if isinstance(event, Stepped))
 
 
 def fake_scontrol(folder: Path, code: int) -> None:

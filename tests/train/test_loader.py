@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from io import FileIO
 from itertools import product
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.storage import LocalStore
 
-from cranpm.data import shards
 from cranpm.data.dataset import Batch, DiskStore, Examples
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
@@ -124,22 +123,21 @@ def test_hotspots_and_alignment_reach_the_draws(chunked):
 
 @contextmanager
 def recorded() -> Iterator[tuple[set[str], Counter[tuple[str, int, int]]]]:
-    """What is read meanwhile: the keys Zarr asks its store for, and pieces (key, offset, length) of sharded files."""
+    """What Zarr reads meanwhile: whole files by key, and pieces (key, offset, length) of sharded ones."""
     keys: set[str] = set()
     pieces: Counter[tuple[str, int, int]] = Counter()
-    get, read = LocalStore.get, shards._read
+    get = LocalStore.get
 
     async def telling(self: LocalStore, key: str, prototype: object, byte_range: object = None) -> object:
-        keys.add(f"{self.root}/{key}".split(".zarr/")[1])
+        name = f"{self.root}/{key}".split(".zarr/")[1]
+        if isinstance(byte_range, RangeByteRequest):
+            pieces[name, byte_range.start, byte_range.end - byte_range.start] += 1
+        elif not isinstance(byte_range, SuffixByteRequest):  # that is a file's index
+            keys.add(name)
         return await get(self, key, prototype, byte_range)
-
-    def reading(file: FileIO, start: int, length: int) -> bytes:
-        pieces[str(file.name).split(".zarr/")[1], start, length] += 1
-        return read(file, start, length)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalStore, "get", telling)
-        patch.setattr(shards, "_read", reading)
         yield keys, pieces
 
 

@@ -121,7 +121,7 @@ def test_training_stops_when_it_stops_improving(tmp_path):
     schedule = replace(SCHEDULE, length=400, validate=2, save=50, patience=3, learning_rate=0.2, warm_up=1, average=0.0)
     run = Run(tmp_path, recipe(schedule))
     run.fit()
-    last = max(event.step for event in run.told)
+    last = max(event.step for event in run.told if isinstance(event, Stepped))
     assert last < 400 and last == run.keeper.best_step + 3 * 2
 
 
