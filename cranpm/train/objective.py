@@ -86,21 +86,6 @@ def focal_frequency(error: Tensor) -> Tensor:
     return (amplitude / strongest * power).mean(dim=(-2, -1))
 
 
-def land_mse(residual: Tensor, today: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean squared error in normalised units over all valid pixels of a batch: eq. 6 with its first term alone.
-
-    Args:
-        residual: f of eq. 1, normalised units, shape (B, S, S).
-        today: PM2.5 of day t without gaps, ug m-3, same shape.
-        target: PM2.5 of the valid day, ug m-3, same shape; any finite value where not valid.
-        valid: pixels that count, same shape.
-
-    Returns:
-        A scalar; 0 if no pixel is valid.
-    """
-    return _error(residual, today, target, valid).square().sum() / valid.sum().clamp_min(1)
-
-
 def _error(residual: Tensor, today: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Forecast minus target in normalised units, 0 where not valid, shape (B, S, S)."""
     return (residual - (target - today) / PM_SCALE) * valid

@@ -10,7 +10,7 @@ from focal_frequency_loss import FocalFrequencyLoss
 
 from cranpm.data.dataset import Batch, Draw
 from cranpm.grid import Grid, sample_points
-from cranpm.train.objective import Weights, counts, focal_frequency, land_mse, loss, sums
+from cranpm.train.objective import Weights, counts, focal_frequency, loss, sums
 from cranpm.variables import PM_SCALE
 from tests.train.toy import examples
 
@@ -46,7 +46,8 @@ def residual_for(batch: Batch, seed: int = 0) -> torch.Tensor:
 def test_the_pixel_term_alone_is_the_land_error_to_the_bit():
     batch = drawn()
     one, two = residual_for(batch), residual_for(batch)
-    former = land_mse(one, batch.pm[:, 0], batch.target, batch.valid)
+    error = (one - (batch.target - batch.pm[:, 0]) / PM_SCALE) * batch.valid
+    former = error.square().sum() / batch.valid.sum()
     present = loss(sums(two, batch, Weights()), counts(batch), Weights())
     former.backward()
     present.backward()
