@@ -96,10 +96,13 @@ class Piece:
 
 
 def pieces(network: CranPM, batch: int, device: torch.device) -> list[Piece]:
-    """The parts of `cranpm.model.parts` in the order they run, the decoder's stages, whole day and whole tile."""
+    """The parts of `cranpm.model.parts` in the order they run, what is in them, whole day and whole tile."""
     day, tiles = day_of(network, device), tiles_of(network, device, batch)
     seen = _inputs_of(network, [*day, *tiles])
     named = [(label, prefixes, per) for label, prefixes, per in PARTS]
+    named += [
+        (f"· local: {kind} bias", (f"local_branch.elevation.{kind}",), "tile") for kind in ("relative", "elevation")
+    ]
     named += [(f"· decoder, stage {k + 1}", (f"decoder.up.{k}",), "tile") for k in range(len(network.decoder.up))]
     parts = [
         Piece(label, per, 1 if per == "day" else batch, tuple(seen[name] for name in _members(seen, prefixes)))
