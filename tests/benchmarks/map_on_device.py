@@ -193,6 +193,7 @@ def measure(
     ready = for_inference(network, settings.dtype, channels_last=settings.channels_last)
     forward = tile_forward(ready)
     if settings.compile:
+        torch.compiler.reset()  # or earlier batches would count as versions of this one, until it gives up
         forward = torch.compile(forward, mode=settings.compile, dynamic=False, fullgraph=True)
     job = DeviceMap(ready, forward, plan, chosen, batch)
     runs = {"model": _prepared(job.model, settings, device), "blended": _prepared(job.blended, settings, device)}

@@ -217,6 +217,7 @@ class _Whole(nn.Module):
 def _compiled(piece: Piece, settings: argparse.Namespace) -> Piece:
     if not settings.compile:
         return piece
+    torch.compiler.reset()  # or the blocks of earlier parts would count as versions of this one's, until it gives up
     calls = tuple((torch.compile(call, mode=settings.compile, dynamic=False), given) for call, given in piece.calls)
     return replace(piece, calls=calls)
 
