@@ -7,17 +7,23 @@ The gradient is the one of all tiles in one graph; the memory is that of one pas
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from cranpm.data.dataset import Batch
 from cranpm.model.network import CranPM
 
-Sums = Callable[[Tensor, Batch], Tensor]
-"""From the residual of some tiles (B, S, S) and their batch to the terms of the objective, summed, shape (T,)."""
+if TYPE_CHECKING:
+    from cranpm.data.dataset import Batch
+
+
+class Sums(Protocol):
+    """The terms of the objective, summed over some tiles."""
+
+    def __call__(self, residual: Tensor, part: Batch, /) -> Tensor:
+        """From the residual of the tiles (B, S, S) and their batch to the sums, shape (T,)."""
 
 
 def run_group(network: CranPM, group: Batch, sums: Sums, scale: Tensor, *, at_once: int) -> tuple[Tensor, Tensor]:
