@@ -115,7 +115,7 @@ class Keeper(Callback):
         patient = schedule.patience is None or self._since_best() < schedule.patience
         if stop or not patient:
             trainer.should_stop = True
-        if stop:
+        if stop and step < schedule.length:
             self.interruption.stopped_at = step
 
     def state_dict(self) -> dict[str, Any]:

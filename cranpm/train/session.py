@@ -25,7 +25,7 @@ from cranpm.errors import CranpmError
 from cranpm.folders import cache_folder
 from cranpm.model.checkpoint import Checkpoint
 from cranpm.region import Region
-from cranpm.train.days import Days
+from cranpm.train.days import STATISTICS, Days
 from cranpm.train.interruption import Interruption
 from cranpm.train.keeper import CHECKPOINT, HISTORY, LAST, RESUME, STEPS, Event, Keeper, saved_key
 from cranpm.train.module import Training
@@ -86,7 +86,7 @@ class Plan:
         if resume:
             self._check_resumable(state)
             return
-        held = [name for name in (RESUME, HISTORY, STEPS, CHECKPOINT, LAST) if (self.folder / name).exists()]
+        held = [name for name in (RESUME, HISTORY, CHECKPOINT, LAST) if (self.folder / name).exists()]
         if held:
             unfinished = RESUME in held
             raise CranpmError(
@@ -94,6 +94,8 @@ class Plan:
                 f"{'add --resume, or ' if unfinished else ''}give another folder with --out"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (STEPS, STATISTICS):  # of a run that was killed before anything was saved
+            (self.folder / name).unlink(missing_ok=True)
 
     def run(self, *, resume: bool, prepared: Progress = silent, tell: Callable[[Event], None] | None = None) -> None:
         """Prepare the days and train, until the steps are done, patience ends or a signal comes.

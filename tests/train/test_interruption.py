@@ -16,7 +16,7 @@ import pytest
 from cranpm.errors import CranpmError
 from cranpm.model.checkpoint import read_checkpoint
 from cranpm.train.interruption import Interruption, requeue
-from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Stepped, read_steps
+from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Event, Stepped, read_steps
 from cranpm.train.place import find_place
 from tests.train.toy import Run
 from tests.train.toy_run import LENGTH, toy_run
@@ -93,7 +93,7 @@ def test_a_signal_is_noted_and_a_second_one_is_not_held_back():
 def test_a_signal_during_training_saves_the_step_it_arrives_in(tmp_path):
     run = toy_run(tmp_path)
 
-    def tell(event) -> None:
+    def tell(event: Event) -> None:
         if isinstance(event, Stepped) and event.step == 4 and not run.interruption.asked:
             signal.raise_signal(signal.SIGUSR1)
 
@@ -106,6 +106,17 @@ def test_a_signal_during_training_saves_the_step_it_arrives_in(tmp_path):
 
 def last_step(run: Run) -> int:
     return max(event.step for event in run.told if isinstance(event, Stepped))
+
+
+def test_a_signal_during_the_last_step_leaves_nothing_to_do(tmp_path):
+    run = toy_run(tmp_path)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step == LENGTH:
+            signal.raise_signal(signal.SIGTERM)
+
+    run.fit(tell=tell)
+    assert run.interruption.asked and run.interruption.stopped_at is None
 
 
 def fake_scontrol(folder: Path, code: int) -> None:

@@ -98,6 +98,14 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     made.prepare_folder(resume=True)
 
 
+def test_a_run_killed_before_its_first_save_is_begun_again(tmp_path):
+    made = plan("europe-sample", quick=True, seed=0, out=tmp_path, device="cpu")
+    (tmp_path / "steps.jsonl").write_text('{"step": 1}')
+    (tmp_path / "statistics.json").write_text("{}")
+    made.prepare_folder(resume=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_state_that_would_run_code_is_refused(tmp_path):
     made = plan("europe-sample", quick=True, seed=0, out=tmp_path, device="cpu")
 
