@@ -43,6 +43,7 @@ class Training(LightningModule):
     """
 
     schedule: Schedule
+    weights: Tensor
     network: CranPM
     average: CranPM | None
 
@@ -140,4 +141,4 @@ class Training(LightningModule):
     def _optimiser(self) -> LightningOptimizer:
         optimiser = self.optimizers()
         assert not isinstance(optimiser, list)
-        return optimiser  # type: ignore[return-value]
+        return optimiser

@@ -71,7 +71,7 @@ class Plan:
     @property
     def first(self) -> bool:
         """Whether this is the first of the run's processes, which writes and speaks."""
-        return rank_zero_only.rank in (0, None)
+        return getattr(rank_zero_only, "rank", None) in (0, None)
 
     def prepare_folder(self, *, resume: bool) -> None:
         """Make the run's folder, in the first process.
