@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from html import escape
 
 import cranpm
 from cranpm.region import Region
 from cranpm.verify import page
+from cranpm.verify.baselines import Fitted
 from cranpm.verify.summary import Case, seam_of
 from cranpm.verify.verdict import number
 
@@ -60,8 +62,23 @@ def definitions(case: Case) -> list[str]:
             ("CAMS forecast", "issued on day t for the valid day, bilinear to 1 km; never an analysis of the valid day")
         )
     if fitted is not None and "cams_corrected" in found.rows:
-        pairs.append(("CAMS forecast, corrected", f"one straight line per place and lead, fitted on {years}"))
+        pairs += [
+            ("CAMS forecast, corrected", f"one straight line per place and lead, fitted on {years}"),
+            ("Linear blend", f"{_blends(fitted, found.leads)}; least squares over all land pixels of {years}"),
+        ]
     return ["<h2>Definitions</h2>", page.facts(pairs)]
+
+
+def _blends(fitted: Fitted, leads: Sequence[int]) -> str:
+    """The blend of each lead as a sum."""
+    names = ("·persistence", "·climatology", "·corrected CAMS forecast", " µg/m³")
+    sums = []
+    for lead in leads:
+        k = fitted.leads.index(lead)
+        parts = zip((*fitted.weights[k], fitted.constant[k]), names, strict=True)
+        terms = [number(float(value), "+.2f") + name for value, name in parts]
+        sums.append(f"T+{lead}: {' '.join(terms).lstrip('+')}")
+    return "; ".join(sums)
 
 
 def provenance(case: Case) -> list[tuple[str, object]]:

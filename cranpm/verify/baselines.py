@@ -1,10 +1,11 @@
-"""What a forecast must beat: persistence, damped persistence, climatology, and the CAMS forecast, raw and corrected.
+"""What a forecast must beat: persistence, damped persistence, climatology, CAMS forecasts, and a blend of them.
 
 What needs years of past is fitted once per pack (`cranpm region fit`) and read from `<pack>.baselines.nc`:
 
 * climatology: mean map at 1 km times one plus two annual harmonics per block of 8 x 8 pixels;
 * damped persistence: climatology of the valid day + a (PM of day t - climatology of day t), a per block and lead;
-* corrected CAMS: mean map + b (CAMS forecast - its mean), b per block and lead: one straight line per place.
+* corrected CAMS: mean map + b (CAMS forecast - its mean), b per block and lead: one straight line per place;
+* linear blend: u PM of day t + v climatology of the valid day + w corrected CAMS + c, four numbers per lead.
 
 Fields per block are interpolated bilinearly between block centres. All baselines are at least 0.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +30,7 @@ from cranpm.grid import Grid, bilinear
 Map = NDArray[Any]
 BLOCK = 8  # pixels along a block's side
 MEAN_STEP = 0.02  # ug m-3 per count of the mean map
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ROWS = {
     "model": "model",
     "persistence": "persistence",
@@ -36,8 +38,11 @@ ROWS = {
     "climatology": "climatology",
     "cams": "CAMS forecast",
     "cams_corrected": "CAMS forecast, corrected",
+    "blend": "linear blend",
 }
 """The rows of a report, in its order."""
+MEMBERS = ("persistence", "climatology", "cams_corrected")
+"""The rows that the blend weighs."""
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed as the object it is
@@ -52,6 +57,8 @@ class Fitted:
         damping: factor a, shape (leads, bh, bw).
         cams_mean: mean CAMS forecast, ug m-3, shape (leads, H, W).
         cams_slope: factor b, shape (leads, bh, bw).
+        weights: of `MEMBERS` in the blend, shape (leads, members).
+        constant: what the blend adds to their weighted sum, ug m-3, shape (leads,).
         data_range: 0.5 to 99.5 percentile of daily PM2.5 on land, ug m-3: the data range of the SSIM.
         about: region, world, years, number of days, simulated identity.
     """
@@ -64,6 +71,8 @@ class Fitted:
     damping: Map
     cams_mean: Map
     cams_slope: Map
+    weights: Map
+    constant: Map
     data_range: float
     about: dict[str, object]
 
@@ -82,6 +91,11 @@ class Fitted:
         k = self.leads.index(lead)
         departure = bilinear(cams - self.cams_mean[k], self.coarse, self.fine.lats, self.fine.lons)
         return np.maximum(self.mean + spread_blocks(self.cams_slope[k], self.fine) * departure, 0)
+
+    def blend(self, members: Sequence[Map], lead: int) -> Map:
+        """The linear blend of the maps of `MEMBERS`, ug m-3, shape (h, w)."""
+        k = self.leads.index(lead)
+        return np.maximum(self.constant[k] + sum(w * part for w, part in zip(self.weights[k], members, strict=True)), 0)
 
     def mismatch(self, fine: Grid, coarse: Grid, world: str) -> str:
         """Why this does not serve a store, in words; empty where it does."""
@@ -133,6 +147,8 @@ def write_fitted(path: Path, fitted: Fitted) -> None:
         _small("damping", ("lead", *blocks), fitted.damping),
         _small("cams_mean", ("lead", "coarse_row", "coarse_column"), fitted.cams_mean),
         _small("cams_slope", ("lead", *blocks), fitted.cams_slope),
+        Field("weights", ("lead", "member"), fitted.weights.astype(np.float32), {"members": " ".join(MEMBERS)}),
+        Field("constant", ("lead",), fitted.constant.astype(np.float32), {"units": "ug m-3"}),
     ]
     sizes = {name: size for item in fields for name, size in zip(item.dims, _shape(item), strict=True)}
     attributes = {**about, **grids, "data_range": fitted.data_range, "block_pixels": BLOCK}
@@ -154,7 +170,10 @@ def read_fitted(path: Path) -> Fitted:
         with netCDF4.Dataset(path) as file:
             file.set_auto_mask(False)
             if int(file.schema_version) != SCHEMA_VERSION:
-                raise CranpmError(f"{path}: schema_version {file.schema_version}, {SCHEMA_VERSION} expected: fit again")
+                raise CranpmError(
+                    f"{path}: schema_version {file.schema_version}, {SCHEMA_VERSION} expected; fit again: "
+                    f"cranpm region fit REGION --out {path}"
+                )
             get = {name: np.asarray(file[name][:]) for name in file.variables}
             grids = {name: Grid(**json.loads(file.getncattr(name))) for name in ("fine", "coarse")}
             return Fitted(
@@ -164,6 +183,8 @@ def read_fitted(path: Path) -> Fitted:
                 damping=get["damping"],
                 cams_mean=get["cams_mean"],
                 cams_slope=get["cams_slope"],
+                weights=get["weights"],
+                constant=get["constant"],
                 data_range=float(file.data_range),
                 about=json.loads(file.about),
                 fine=grids["fine"],

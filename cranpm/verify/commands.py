@@ -16,7 +16,7 @@ def run_fit(
     data: Annotated[Path | None, typer.Option(help="A prepared store; without it the sample world.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; without it <name>.baselines.nc beside the pack.")] = None,
 ) -> None:
-    """Fit a pack's baselines (climatology, damping, CAMS correction) on years before those it is scored on.
+    """Fit a pack's baselines (climatology, damping, CAMS correction, blend) on years before those it is scored on.
 
     Example: cranpm region fit india --data india.zarr --out ours.baselines.nc
     """

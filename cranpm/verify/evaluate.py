@@ -18,14 +18,14 @@ from cranpm.forecast.inputs import day_inputs, fill_today
 from cranpm.forecast.run import assemble_map, forecast, tile_plan
 from cranpm.grid import bilinear
 from cranpm.tiles import TilePlan
-from cranpm.verify.baselines import ROWS, Fitted, Map
-from cranpm.verify.fit import PastStore
+from cranpm.verify.baselines import MEMBERS, ROWS, Fitted, Map
 from cranpm.verify.metrics import NOTHING, MapSums, Scores, map_sums, scores_of
+from cranpm.verify.past import PastStore
 from cranpm.verify.seams import seam_ratio
 
 SCALES = ("fine", "blocks")
-NEEDS_FIT = ("damped", "climatology", "cams_corrected")
-NEEDS_CAMS = ("cams", "cams_corrected")
+NEEDS_FIT = ("damped", "climatology", "cams_corrected", "blend")
+NEEDS_CAMS = ("cams", "cams_corrected", "blend")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def evaluate(
         store: inputs, truth and CAMS forecasts.
         days: issue days; those without inputs, truth or (where others have one) CAMS forecast are left out.
         leads: days ahead.
-        fitted: the pack's fitted baselines, or None: three rows fall away.
+        fitted: the pack's fitted baselines, or None: four rows fall away.
         edges: bounds of the concentration bands, ug m-3.
         notes: what else a reader must know.
         batch: tiles per call of the engine.
@@ -190,6 +190,7 @@ def day_maps(
             maps["cams"] = np.maximum(bilinear(cams, store.coarse, store.fine.lats, store.fine.lons), 0)
             if fitted is not None and "cams_corrected" in rows:
                 maps["cams_corrected"] = fitted.cams_corrected(cams, result.lead)
+                maps["blend"] = fitted.blend([maps[row] for row in MEMBERS], result.lead)
         yield result.lead, {row: maps[row] for row in ROWS if row in maps}, clipped
 
 

@@ -29,8 +29,17 @@ COLOURS = {
     "climatology": "#8a8f96",
     "cams": "#CC79A7",
     "cams_corrected": "#009E73",
+    "blend": "#D55E00",
 }
-MARKERS = {"model": "o", "persistence": "s", "damped": "^", "climatology": "D", "cams": "v", "cams_corrected": "P"}
+MARKERS = {
+    "model": "o",
+    "persistence": "s",
+    "damped": "^",
+    "climatology": "D",
+    "cams": "v",
+    "cams_corrected": "P",
+    "blend": "X",
+}
 _MANY_DAYS = 62  # from here on markers shrink and months are labelled
 _BREAK = 7  # days: a longer gap breaks a line
 
@@ -86,7 +95,7 @@ def draw_daily(path: Path, found: Evaluation) -> None:
             axes[-1].set_xticks(list(places.values()), minor=True)
         figure.supylabel("RMSE of the day, µg/m³", fontsize=8)
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=6, frameon=False, fontsize=7)
+        figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=4, frameon=False, fontsize=7)
 
 
 def _day_ticks(days: Sequence[dt.date]) -> dict[dt.date, str]:

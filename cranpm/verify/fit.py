@@ -1,58 +1,30 @@
-"""Fitting a pack's baselines on its past, one day in memory at a time."""
+"""Fitting a pack's baselines on its past, a few days in memory at a time."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
-from cranpm.forecast.run import ForecastStore
 from cranpm.grid import Grid, bilinear
-from cranpm.verify.baselines import BLOCK, Fitted, Map, block_grid, season, year_fraction
+from cranpm.verify.baselines import BLOCK, MEMBERS, Fitted, Map, block_grid, season, year_fraction
+from cranpm.verify.blend import fit_blend
+from cranpm.verify.past import LEADS, Past, PastDay
 
-LEADS = (1, 2, 3)
 MIN_DAYS = 60
 _BIN, _BINS = 0.5, 4000  # ug m-3 and number of the histogram behind the data range
 _RIDGE = 1e-3  # of the number of days: keeps harmonics small where less than a year was seen
 
 
-@dataclass(frozen=True)
-class PastDay:
-    """One day of the past.
-
-    Attributes:
-        day: day t.
-        pm: PM2.5 of the day, ug m-3, NaN where missing, shape (h, w).
-        cams: PM2.5 of the CAMS forecast issued on that day for `LEADS`, ug m-3, shape (leads, H, W).
-    """
-
-    day: dt.date
-    pm: Map
-    cams: Map
-
-
-class PastStore(ForecastStore, Protocol):
-    """A store that also holds forecasts."""
-
-    def forecast(self, day: dt.date, lead: int, channels: Sequence[str] | None = None) -> Map: ...
-
-
-def past_of_store(store: PastStore, days: Iterable[dt.date]) -> Iterator[PastDay]:
-    """The past as a store holds it."""
-    for day in days:
-        yield PastDay(day, store.pm(day), np.concatenate([store.forecast(day, lead, ("pm2p5",)) for lead in LEADS]))
-
-
-def fit(past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object]) -> Fitted:
-    """Fit climatology, damping and CAMS lines.
+def fit(past: Past, fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object]) -> Fitted:
+    """Fit climatology, damping and CAMS lines, then, on the same days once more, the blend of what they give.
 
     Args:
-        past: the days to fit on, in order.
+        past: gives the days to fit on, in order; called twice.
         fine, coarse: the grids.
         land: land mask, shape (h, w).
         about: region, world, years, identity of the sample world; the number of days is added.
@@ -61,7 +33,7 @@ def fit(past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool
         CranpmError: too few days, or none with a valid pixel.
     """
     sums = _Sums(fine, coarse, land)
-    for day in past:
+    for day in past():
         sums.add(day)
     if len(sums.days) < MIN_DAYS or not sums.count.any():
         raise CranpmError(f"{len(sums.days)} days of past: baselines need at least {MIN_DAYS}, better whole years")
@@ -79,7 +51,7 @@ def fit(past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool
         now, later = _pairs(index, lead)
         damping.append(np.clip(_slope((truth - usual)[now], (truth - usual)[later]), 0, 1))
         slopes.append(np.maximum(_slope((cams[:, k] - cams[:, k].mean(axis=0))[now], (truth - level)[later]), 0))
-    return Fitted(
+    fitted = Fitted(
         fine=fine,
         coarse=coarse,
         leads=LEADS,
@@ -88,9 +60,13 @@ def fit(past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool
         damping=_complete_all(np.stack(damping), seen),
         cams_mean=cams_mean.astype(np.float32),
         cams_slope=_complete_all(np.stack(slopes), seen),
+        weights=np.zeros((len(LEADS), len(MEMBERS)), np.float32),
+        constant=np.zeros(len(LEADS), np.float32),
         data_range=sums.data_range(),
         about={**about, "fitted_days": len(sums.days), "first_day": _mark(sums)},
     )
+    weights, constant = fit_blend(past(), fitted, land)
+    return replace(fitted, weights=weights, constant=constant)
 
 
 @dataclass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +16,11 @@ from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.region import Region
 from cranpm.verify.baselines import Fitted, read_fitted
-from cranpm.verify.fit import PastDay, fit, past_of_store
+from cranpm.verify.fit import fit
+from cranpm.verify.past import Past, PastDay, past_of_store
+
+if TYPE_CHECKING:
+    from cranpm.sample.world import World
 
 SHIPPED_LIMIT = 1_000_000  # bytes: what may travel with the package
 
@@ -40,7 +46,7 @@ def find_fitted(region: Region, store: Store, chosen: Path | None = None) -> tup
     line = f"cranpm region fit {region.name} --data STORE --out FILE, then --baselines FILE"
     path = chosen or baselines_path(region)
     if chosen is None and not path.is_file():
-        return None, f"no baselines were fitted for this pack, so three rows are absent; make them: {line}"
+        return None, f"no baselines were fitted for this pack, so four rows are absent; make them: {line}"
     fitted = read_fitted(path)
     problem = fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real") or _stale(
         fitted, store
@@ -48,48 +54,47 @@ def find_fitted(region: Region, store: Store, chosen: Path | None = None) -> tup
     if problem and chosen is not None:
         raise CranpmError(f"{path}: {problem}; fit baselines for this store: {line}")
     if problem:
-        return None, f"the pack's baselines were {problem}, so three rows are absent; make them: {line}"
+        return None, f"the pack's baselines were {problem}, so four rows are absent; make them: {line}"
     return fitted, ""
 
 
 def fit_sample(region: Region, years: Sequence[int], progress: Progress) -> Fitted:
-    """Fit on the sample world, realisation 0, one day in memory at a time."""
+    """Fit on the sample world, realisation 0, simulated twice: a few days in memory at a time."""
     from cranpm.sample.world import World
 
     world = World(region, realisation=0)
-    days = _days_of(years)
-
-    def past() -> Iterator[PastDay]:
-        for done, simulated in enumerate(world.days(days), start=1):
-            cams = simulated.forecast_composition["pm2p5"].mean(axis=1, dtype=np.float64).astype(np.float32)
-            yield PastDay(simulated.day, simulated.ghap, cams)
-            progress(f"simulating and fitting {region.name}", done, len(days))
-
     about: dict[str, object] = {
         "region": region.name,
         "world": "sample",
         "years": list(years),
         "simulated": world.identity(),
     }
-    return fit(past(), world.fine, world.coarse, world.land, about)
+    days = _days_of(years)
+    past = _told(lambda: past_of_world(world, days), len(days), f"simulating and fitting {region.name}", progress)
+    return fit(past, world.fine, world.coarse, world.land, about)
+
+
+def past_of_world(world: World, days: Sequence[dt.date]) -> Iterator[PastDay]:
+    """The past as a store of the sample world would hold it: CAMS forecasts as means of the instants in its files."""
+    from cranpm.sample.daily import CAMS_FORECAST_STEP, CAMS_STEP, every
+
+    for simulated in world.days(days):
+        cams = simulated.forecast_composition["pm2p5"][:, every(CAMS_FORECAST_STEP)].mean(axis=1, dtype=np.float64)
+        analysis = simulated.composition["pm2p5"][every(CAMS_STEP)].mean(axis=0, dtype=np.float64)
+        yield PastDay(simulated.day, simulated.ghap, cams.astype(np.float32), analysis.astype(np.float32))
 
 
 def fit_store(store: Store, years: Sequence[int], progress: Progress) -> Fitted:
     """Fit on the days of a store that lie in some years."""
     days = [day for day in store.days if day.year in years]
-
-    def past() -> Iterator[PastDay]:
-        for done, day in enumerate(past_of_store(store, days), start=1):
-            yield day
-            progress("fitting on days of the store", done, len(days))
-
     about: dict[str, object] = {
         "region": store.region,
         "world": "sample" if store.simulated else "real",
         "years": list(years),
     }
     about["simulated"] = store.attrs.get("simulated")
-    return fit(past(), store.fine, store.coarse, store.land, about)
+    past = _told(lambda: past_of_store(store, days), len(days), "fitting on days of the store", progress)
+    return fit(past, store.fine, store.coarse, store.land, about)
 
 
 def check_years(region: Region, years: Sequence[int]) -> None:
@@ -115,6 +120,18 @@ def _stale(fitted: Fitted, store: Store) -> str:
     return (
         "" if versions[0] == versions[1] else f"fitted on version {versions[0]} of the sample world, not {versions[1]}"
     )
+
+
+def _told(past: Past, days: int, what: str, progress: Progress) -> Past:
+    """A past whose two readings are told as one piece of work."""
+    done = itertools.count(1)
+
+    def days_told() -> Iterator[PastDay]:
+        for day in past():
+            yield day
+            progress(what, next(done), 2 * days)
+
+    return days_told
 
 
 def _days_of(years: Sequence[int]) -> list[dt.date]:

@@ -12,11 +12,11 @@ import cranpm
 from cranpm.data.store import Store
 from cranpm.forecast.engine import Engine
 from cranpm.region import Region
-from cranpm.verify.baselines import Fitted
+from cranpm.verify.baselines import MEMBERS, Fitted
 from cranpm.verify.evaluate import Evaluation
 from cranpm.verify.figures import band_name
 from cranpm.verify.metrics import Scores
-from cranpm.verify.verdict import headline, skill
+from cranpm.verify.verdict import best_reference, headline, skill
 
 SCHEMA_VERSION = 1
 
@@ -63,6 +63,8 @@ def summary(case: Case) -> dict[str, object]:
         "leads_25km": {str(lead): _rows(found, lead, "blocks") for lead in scored},
         "verdict": [headline(found) + ".", *case.sentences],
         "skill": {str(lead): {row: asdict(skill(found.of(lead), row)) for row in found.rows} for lead in scored},
+        "best_reference": {str(lead): _best_reference(found, lead) for lead in scored},
+        "blend": {} if case.fitted is None else _blend(case.fitted),
         "bands": {"edges": list(found.edges), **{str(lead): band_errors(found, lead) for lead in scored}},
         "period_mean": {"lead": found.period.lead, **{row: asdict(scores) for row, scores in case.period.items()}},
         "daily_rmse": {str(lead): _daily(found, lead) for lead in scored},
@@ -86,6 +88,18 @@ def _rows(found: Evaluation, lead: int, part: str) -> dict[str, dict[str, float 
         plain, weighted = asdict(found.scores(lead, row, part)), asdict(found.scores(lead, row, f"{part}_w"))
         rows[row] = plain | {f"{name}_w": value for name, value in weighted.items() if name != "n"}
     return rows
+
+
+def _best_reference(found: Evaluation, lead: int) -> dict[str, str | float | None]:
+    """The row to beat, and the model's skill over it."""
+    row = best_reference(found, lead)
+    return {"row": row, **asdict(skill(found.of(lead), reference=row))}
+
+
+def _blend(fitted: Fitted) -> dict[str, dict[str, float]]:
+    """The weight of each member of the blend and its constant, ug m-3, by lead."""
+    names, rows = (*MEMBERS, "constant"), zip(fitted.leads, fitted.weights, fitted.constant, strict=True)
+    return {str(lead): dict(zip(names, (*weights.tolist(), float(c)), strict=True)) for lead, weights, c in rows}
 
 
 def band_errors(found: Evaluation, lead: int) -> dict[str, list[dict[str, float | int | str | None]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,21 +60,53 @@ def skill(results: Sequence[DayLead], row: str = "model", reference: str = "pers
 
 
 def headline(found: Evaluation) -> str:
-    """The verdict in one line."""
-    outcomes = {lead: skill(found.of(lead)).outcome for lead in _scored(found)}
-    groups = {kind: [lead for lead, outcome in outcomes.items() if outcome == kind] for kind in set(outcomes.values())}
+    """The verdict in one line: against persistence, and against the best reference of each lead."""
+    leads = _scored(found)
+    best = {lead: best_reference(found, lead) for lead in leads}
+    against = {lead: skill(found.of(lead)).outcome for lead in leads}
+    if set(best.values()) == {"persistence"}:
+        alone = set(found.rows) <= {"model", "persistence"}
+        return _standing(against, "persistence" if alone else "persistence, the best reference,")
+    line = _standing(against, "persistence")
+    hardest = {lead: skill(found.of(lead), reference=best[lead]).outcome for lead in leads if against[lead] != "few"}
+    return f"{line}; {_lowered(_standing(hardest, 'the best reference', best))}" if hardest else line
+
+
+def best_reference(found: Evaluation, lead: int) -> str:
+    """The row other than the model's whose RMSE is lowest."""
+    others = [row for row in found.rows if row != "model"]
+    return min(others, key=lambda row: _value(found.scores(lead, row)))
+
+
+def _standing(outcomes: dict[int, Outcome], reference: str, rows: Mapping[int, str] | None = None) -> str:
+    """How the model stands to a reference, its leads grouped by outcome; `rows` says which row it is at each lead."""
     words = {
-        "beats": "Beats persistence at",
-        "same": "The same as persistence at",
-        "unclear": "Not told apart from persistence at",
-        "loses": "Worse than persistence at",
+        "beats": f"Beats {reference} at",
+        "same": f"The same as {reference} at",
+        "unclear": f"Not told apart from {reference} at",
+        "loses": f"Worse than {reference} at",
         "few": "Too few days to judge",
     }
-    if len(groups) == 1 and len(outcomes) > 1:
-        only = next(iter(groups))
-        return f"{words[only]} {'any' if only in ('unclear', 'few') else 'every'} lead"
-    parts = [f"{words[kind]} {_leads(groups[kind])}" for kind in words if kind in groups]
-    return "; ".join([parts[0], *(part[0].lower() + part[1:] for part in parts[1:])])
+    groups = {kind: [lead for lead, outcome in outcomes.items() if outcome == kind] for kind in words}
+    parts = [f"{words[kind]} {_leads(leads)}{_named(leads, rows)}" for kind, leads in groups.items() if leads]
+    if len(parts) == 1 and len(outcomes) > 1:
+        only = next(kind for kind, leads in groups.items() if leads)
+        return f"{words[only]} {'any' if only in ('unclear', 'few') else 'every'} lead{_named(list(outcomes), rows)}"
+    return "; ".join([parts[0], *map(_lowered, parts[1:])])
+
+
+def _named(leads: Sequence[int], rows: Mapping[int, str] | None) -> str:
+    """In brackets, which row is meant at some leads; empty where that needs no saying."""
+    if rows is None:
+        return ""
+    groups = {row: [lead for lead in leads if rows[lead] == row] for row in dict.fromkeys(rows[lead] for lead in leads)}
+    if len(groups) == 1:
+        return f" ({ROWS[next(iter(groups))]})"
+    return f" ({'; '.join(f'{ROWS[row]} at {_leads(own)}' for row, own in groups.items())})"
+
+
+def _lowered(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
 def verdict(found: Evaluation, *, simulated: bool, random_weights: bool) -> list[str]:

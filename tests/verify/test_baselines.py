@@ -9,7 +9,8 @@ import pytest
 from cranpm.errors import CranpmError
 from cranpm.grid import bilinear, coarse_grid, fine_grid
 from cranpm.verify.baselines import BLOCK, block_grid, read_fitted, spread_blocks, write_fitted
-from cranpm.verify.fit import LEADS, PastDay, fit
+from cranpm.verify.fit import fit
+from cranpm.verify.past import LEADS, PastDay
 
 FINE, COARSE = fine_grid(45.0, 20.0, 60, 50), coarse_grid(46.0, 19.0, 10, 12)
 DAYS = [dt.date(2017, 1, 1) + dt.timedelta(days=k) for k in range(4 * 365 + 1)]
@@ -33,12 +34,14 @@ def made_up_past(rng):
         pm[rng.random(pm.shape) < 0.03] = np.nan
         usual = [20 * (year(day + dt.timedelta(days=lead)) - 1) + departures[k + lead] for lead in LEADS]
         cams = np.stack([np.full(COARSE.shape, 23 + 0.5 * value) for value in usual])
-        yield PastDay(day, pm.astype(np.float32), cams.astype(np.float32))
+        yield PastDay(day, pm.astype(np.float32), cams.astype(np.float32), cams[0])
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit(made_up_past(np.random.default_rng(0)), FINE, COARSE, LAND, {"world": "sample", "region": "testland"})
+    return fit(
+        lambda: made_up_past(np.random.default_rng(0)), FINE, COARSE, LAND, {"world": "sample", "region": "testland"}
+    )
 
 
 def test_climatology_is_pattern_times_season(fitted):
@@ -87,7 +90,7 @@ def test_another_window_or_world_is_a_mismatch(fitted):
 def test_too_short_a_past_and_a_damaged_file_are_refused(tmp_path):
     short = list(made_up_past(np.random.default_rng(0)))[:20]
     with pytest.raises(CranpmError, match="20 days of past"):
-        fit(short, FINE, COARSE, LAND, {})
+        fit(lambda: short, FINE, COARSE, LAND, {})
     (tmp_path / "x.nc").write_bytes(b"not a file")
     with pytest.raises(CranpmError, match="not a file of fitted baselines"):
         read_fitted(tmp_path / "x.nc")

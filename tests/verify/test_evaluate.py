@@ -10,7 +10,8 @@ from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import day_inputs, fill_today
 from cranpm.tiles import plan_tiles
 from cranpm.verify.evaluate import band_sums, evaluate
-from cranpm.verify.fit import PastDay, fit
+from cranpm.verify.fit import fit
+from cranpm.verify.past import PastDay
 from cranpm.verify.seams import seam_ratio
 from tests.forecast.fake_store import FIRST, ConstantEngine, make_store
 
@@ -24,8 +25,9 @@ def fitted():
     for k in range(100):
         day = dt.date(2017, 1, 1) + dt.timedelta(days=k)
         pm = store.pm_maps[FIRST + dt.timedelta(days=k % 8)]
-        past.append(PastDay(day, pm, np.full((3, *store.coarse.shape), 12.0 + k % 5, np.float32)))
-    return fit(past, store.fine, store.coarse, store.land, {"world": "sample"})
+        cams = np.full((3, *store.coarse.shape), 12.0 + k % 5, np.float32)
+        past.append(PastDay(day, pm, cams, cams[0]))
+    return fit(lambda: past, store.fine, store.coarse, store.land, {"world": "sample"})
 
 
 def test_untrained_network_scores_what_persistence_scores(fitted):
@@ -39,7 +41,7 @@ def test_untrained_network_scores_what_persistence_scores(fitted):
 def test_every_row_is_scored_on_the_same_pixels_by_hand(fitted):
     store = make_store()
     result = evaluate(ConstantEngine(0.05), store, DAYS, (2,), fitted=fitted)
-    assert result.rows == ("model", "persistence", "damped", "climatology", "cams", "cams_corrected")
+    assert result.rows == ("model", "persistence", "damped", "climatology", "cams", "cams_corrected", "blend")
     assert len({result.scores(2, row).n for row in result.rows}) == 1
     errors = []
     for day in DAYS:
@@ -72,6 +74,8 @@ def test_every_row_is_the_map_that_its_name_says(fitted):
             "cams": np.full(store.fine.shape, cams[0, 0]),
             "cams_corrected": fitted.cams_corrected(cams, lead),
         }
+        (u, v, w), c = fitted.weights[fitted.leads.index(lead)], fitted.constant[fitted.leads.index(lead)]
+        maps["blend"] = np.maximum(u * today + v * maps["climatology"] + w * maps["cams_corrected"] + c, 0)
         valid = store.land & np.isfinite(truth)
         for row, values in maps.items():
             squares[row].append(((values - truth)[valid].astype(float)) ** 2)

@@ -10,7 +10,8 @@ import pytest
 from cranpm.region import load_region
 from cranpm.verify.baselines import ROWS
 from cranpm.verify.evaluate import evaluate
-from cranpm.verify.fit import PastDay, fit
+from cranpm.verify.fit import fit
+from cranpm.verify.past import PastDay
 from cranpm.verify.report import band_edges, write_report
 from tests.forecast.fake_store import FIRST, ConstantEngine, make_store
 
@@ -25,8 +26,8 @@ def report(tmp_path_factory):
     start = dt.date(2017, 1, 1)
     maps = list(store.pm_maps.values())
     cams = np.full((3, *store.coarse.shape), 12.0, np.float32)
-    past = [PastDay(start + dt.timedelta(days=k), maps[k % 8], cams + k % 5) for k in range(100)]
-    fitted = fit(past, store.fine, store.coarse, store.land, {"world": "sample", "years": [2017]})
+    past = [PastDay(start + dt.timedelta(days=k), maps[k % 8], cams + k % 5, cams[0]) for k in range(100)]
+    fitted = fit(lambda: past, store.fine, store.coarse, store.land, {"world": "sample", "years": [2017]})
     region, engine = load_region("india"), ConstantEngine(0.02)
     found = evaluate(engine, store, [*DAYS, FIRST], (1, 2), fitted=fitted, edges=band_edges(region))
     return write_report(tmp_path_factory.mktemp("report"), region, engine, store, found, fitted)
@@ -62,6 +63,18 @@ def test_json_is_strict_and_says_what_was_left_out(document):
     assert {entry["day"] for entry in document["skipped"]} == {FIRST.isoformat()}
     assert document["provenance"]["baselines"]["years"] == [2017]
     assert document["skill"]["1"]["persistence"]["percent"] == 0
+
+
+def test_blend_is_reported_with_its_weights_and_the_reference_to_beat_by_name(document, text):
+    for lead, rows in document["leads"].items():
+        best = min((row for row in rows if row != "model"), key=lambda row: rows[row]["rmse"])
+        reference = document["best_reference"][lead]
+        assert reference["row"] == best
+        expected = 100 * (1 - rows["model"]["rmse"] / rows[best]["rmse"])
+        assert reference["percent"] == pytest.approx(expected)
+        assert list(document["blend"][lead]) == ["persistence", "climatology", "cams_corrected", "constant"]
+    first = document["blend"]["1"]["persistence"]
+    assert f"T+1: {first:.2f}·persistence " in text.replace("\u2212", "-") and "·corrected CAMS forecast" in text
 
 
 def test_page_stands_alone_and_is_well_formed(text):

@@ -25,7 +25,7 @@ def sums(rmse: float, slope: float = 1.0, bias: float = 0.0) -> MapSums:
     return MapSums(one, one, one, one)
 
 
-def made(model, persistence, *, damped=(), leads=(1,), slope=1.0, high_bias=0.0) -> Evaluation:
+def made(model, persistence, *, damped=(), blend=(), leads=(1,), slope=1.0, high_bias=0.0) -> Evaluation:
     """An evaluation with the given daily RMSE, the same at every lead."""
     results = []
     for lead in leads:
@@ -33,6 +33,8 @@ def made(model, persistence, *, damped=(), leads=(1,), slope=1.0, high_bias=0.0)
             rows = {"model": sums(m, slope), "persistence": sums(p)}
             if len(damped):
                 rows["damped"] = sums(damped[k])
+            if len(blend):
+                rows["blend"] = sums(blend[k])
             band = np.array([[0, 500, 500], [0, 0, 500 * high_bias], [0, 0, 0]])
             bands = {row: band * np.array([[1], [row == "model"], [1]]) for row in rows}
             results.append(DayLead(dt.date(2022, 1, 1) + dt.timedelta(days=k), lead, rows, bands, 0, 1.0))
@@ -69,6 +71,29 @@ def test_loss_and_mixed_leads_are_said():
     assert "20.0 % higher than persistence" in verdict(lost, simulated=False, random_weights=False)[0]
     both = replace(lost, leads=(1, 2), results=(*lost.results, *made(0.8 * TEN, TEN, leads=(2,)).results))
     assert headline(both) == "Beats persistence at T+2; worse than persistence at T+1"
+
+
+def test_first_line_names_the_best_reference_and_how_the_model_stands_to_it():
+    three = (1, 2, 3)
+    found = made(0.9 * TEN, TEN, damped=0.95 * TEN, blend=0.8 * TEN, leads=three)
+    assert headline(found) == (
+        "Beats persistence at every lead; worse than the best reference at every lead (linear blend)"
+    )
+    found = made(0.7 * TEN, TEN, damped=0.95 * TEN, blend=0.8 * TEN, leads=three)
+    assert headline(found) == "Beats persistence at every lead; beats the best reference at every lead (linear blend)"
+    second = made(0.7 * TEN, TEN, damped=0.75 * TEN, blend=0.8 * TEN, leads=(2,)).results
+    both = replace(found, leads=(1, 2), results=(*found.of(1), *second))
+    assert headline(both) == (
+        "Beats persistence at every lead; beats the best reference at every lead "
+        "(linear blend at T+1; damped persistence at T+2)"
+    )
+    first = made(0.9 * TEN, TEN, damped=0.95 * TEN, blend=0.8 * TEN).results
+    assert headline(replace(both, results=(*first, *second))) == (
+        "Beats persistence at every lead; beats the best reference at T+2 (damped persistence); "
+        "worse than the best reference at T+1 (linear blend)"
+    )
+    assert headline(made(0.9 * TEN, TEN, blend=1.1 * TEN)) == "Beats persistence, the best reference, at T+1"
+    assert headline(made([5.0] * 3, [10.0] * 3, blend=[4.0] * 3)) == "Too few days to judge T+1"
 
 
 def test_untrained_network_is_persistence_and_says_so():

@@ -1,0 +1,69 @@
+"""The linear blend: today's map, climatology and the corrected CAMS forecast, weighed by least squares."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cranpm.data.days import ONE_DAY
+from cranpm.errors import CranpmError
+from cranpm.grid import Grid, bilinear
+from cranpm.verify.baselines import MEMBERS, Fitted, Map
+from cranpm.verify.past import PastDay
+
+
+def fit_blend(past: Iterable[PastDay], fitted: Fitted, land: NDArray[np.bool_]) -> tuple[Map, Map]:
+    """Weights of the members and a constant, by least squares over every valid land pixel of every day of the past.
+
+    The members are the maps that the report scores, so on these days no member alone has a lower RMSE. Weights may be
+    negative: a bound could only make the reference easier to beat, and four numbers against years of pixels need no
+    holding down. Days are read once; what stays is the sums of products and the maps of the days whose forecasts are
+    still to come due.
+
+    Args:
+        past: the days to fit on, in order; a forecast counts where the day before it and its valid day are among them.
+        fitted: the other baselines, fitted on the same days.
+        land: land mask, shape (h, w).
+
+    Returns:
+        Weights, shape (leads, members), and constants, ug m-3, shape (leads,).
+
+    Raises:
+        CranpmError: at some lead no forecast of the past can be compared with a truth.
+    """
+    products = np.zeros((len(fitted.leads), len(MEMBERS) + 2, len(MEMBERS) + 2))
+    issued: dict[dt.date, tuple[Map, Map]] = {}
+    before: PastDay | None = None
+    for now in past:
+        valid = land & np.isfinite(now.pm)
+        for k, lead in enumerate(fitted.leads):
+            if now.day - lead * ONE_DAY in issued:
+                today, cams = issued[now.day - lead * ONE_DAY]
+                members = today, fitted.climatology(now.day), fitted.cams_corrected(cams[k], lead)  # as in MEMBERS
+                columns = np.stack([part[valid] for part in (*members, np.ones_like(now.pm), now.pm)]).astype(float)
+                products[k] += columns @ columns.T
+        if before is not None and before.day == now.day - ONE_DAY:
+            issued[now.day] = filled_today(now, before, fitted.fine, fitted.coarse), now.cams
+        issued = {day: maps for day, maps in issued.items() if day > now.day - max(fitted.leads) * ONE_DAY}
+        before = now
+    found = np.stack([_least_squares(part, lead) for part, lead in zip(products, fitted.leads, strict=True)])
+    return found[:, :-1], found[:, -1]
+
+
+def filled_today(now: PastDay, before: PastDay, fine: Grid, coarse: Grid) -> Map:
+    """Persistence's map of a day of the past, its gaps filled as in `cranpm.forecast.inputs.fill_today`."""
+    today = np.where(np.isnan(now.pm), before.pm, now.pm)
+    return np.where(np.isnan(today), np.maximum(bilinear(now.analysis, coarse, fine.lats, fine.lons), 0), today)
+
+
+def _least_squares(products: Map, lead: int) -> Map:
+    """Weights and constant of the least squared error, from the sums of products of members, 1 and the truth."""
+    if not products[-1, -1] > 0:
+        raise CranpmError(
+            f"no forecast of the past for T+{lead} has a truth: the blend needs runs of at least {lead + 2} days, and "
+            "the store's days of these years have none; prepare the days between them"
+        )
+    return np.linalg.lstsq(products[:-1, :-1], products[:-1, -1], rcond=1e-9)[0].astype(np.float32)
