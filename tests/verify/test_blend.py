@@ -75,6 +75,13 @@ def test_member_that_says_nothing_gets_no_weight():
     np.testing.assert_allclose(noisy, (0.6, 0.4, 0.0), atol=0.03)
 
 
+def test_member_that_would_count_against_itself_is_left_out():
+    fitted = known_baselines()
+    weights, _ = fit_blend(mixed_past(fitted, (0.6, 0.6, -0.2), 1, days=500, noise=3.0), fitted, LAND)
+    assert weights[0, 2] == 0
+    assert weights[0, 0] == pytest.approx(0.6, abs=0.1) and weights[0, 1] > 0.3
+
+
 def test_sea_and_retrieval_gaps_do_not_count():
     fitted, mix = known_baselines((1,)), (0.3, 0.25, 0.45)
     past = mixed_past(fitted, mix, 1, gaps=0.0)
