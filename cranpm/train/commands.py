@@ -20,12 +20,12 @@ def train(
     name: str = typer.Argument(help="A shipped recipe (europe-sample, europe-paper) or the path of one."),
     data: Path | None = typer.Option(None, "--data", help="A prepared store, for recipes of real days."),
     quick: bool = typer.Option(False, "--quick", help="The recipe's short variant: minutes, for tests."),
-    seed: int = typer.Option(0, help="Of the weights, the examples and the dropout."),
+    seed: int = typer.Option(0, min=0, help="Of the weights, the examples and the dropout."),
     out: Path | None = typer.Option(None, help="The run's folder. [default: runs/NAME-sSEED]"),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in that folder."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
-    devices: int | None = typer.Option(None, help="Devices on this node. [default: 1, or as torchrun or srun says]"),
-    workers: int | None = typer.Option(None, help="Processes a device that read the store ahead. [default: by cores]"),
+    devices: int | None = typer.Option(None, min=1, help="Devices on this node. [default: 1, or as launched]"),
+    workers: int | None = typer.Option(None, min=0, help="Reading processes a device. [default: by cores]"),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only say how many steps, memory and data it takes."),
 ) -> None:
     """Train a checkpoint: on simulated days of a region, or on a prepared store.
@@ -110,9 +110,7 @@ def _say_how_it_ended(made: Plan) -> None:
         simulated = "simulated; " if made.simulated else ""
         typer.echo(f"{made.folder / 'checkpoint'}  ({simulated}the last weights: {made.folder / 'last'})")
         return
-    typer.echo(
-        f"stopped after step {stopped.stopped_at}; go on with: {made.command} --out {made.folder} --resume", err=True
-    )
+    typer.echo(f"stopped after step {stopped.stopped_at}; go on with: {made.again}", err=True)
     if stopped.asks_for_more_time and (job := requeue()):
         typer.echo(f"SLURM will start job {job} again", err=True)
     raise typer.Exit(stopped.exit_code)

@@ -5,6 +5,7 @@ Lightning sees the run as one long epoch, an item of the loader being all groups
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import date
@@ -15,7 +16,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from cranpm.data.dataset import Batch, DiskStore, Examples, HeldStore, hold, statistics_of
-from cranpm.data.days import shown_days
+from cranpm.data.days import format_days, shown_days
 from cranpm.data.progress import Progress
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
@@ -102,6 +103,12 @@ class Days(LightningDataModule):
         plans = [plan_tiles(*s.fine.shape, size=self.recipe.config.tile, overlap=s.overlap) for s in self.train.stores]
         tiles = [len(plan.tiles(store.land)) for plan, store in zip(plans, self.train.stores, strict=True)]
         return sum(tiles[k] for k, _ in self.train.starts)
+
+    def identity(self) -> str:
+        """What a resumed run must find again: days and grids of all stores, and the hotspots; SHA-256, hexadecimal."""
+        stores = (*self.train.stores, *self.held_out.stores)
+        parts = [[format_days(s.days), *s.fine.edges, *s.coarse.edges] for s in stores]
+        return hashlib.sha256(json.dumps([parts, repr(self.region.hotspots)]).encode()).hexdigest()
 
     def train_dataloader(self) -> DataLoader[list[Batch]]:
         """The steps that this device still has to make, each as its groups."""

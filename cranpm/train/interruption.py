@@ -7,6 +7,7 @@ where the signal strikes, in the middle of a step; this one waits for the step's
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -55,13 +56,14 @@ def requeue() -> str | None:
     """Ask SLURM to start this job again.
 
     Returns:
-        The job's number; None where there is no SLURM job.
+        The job's number; None where there is no SLURM job, or no scontrol, as in a container: then the job script
+        must do it, by the exit code.
 
     Raises:
         CranpmError: SLURM refused.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
+    if job is None or shutil.which("scontrol") is None:
         return None
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     name = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else job

@@ -94,6 +94,10 @@ class Keeper(Callback):
         self._began = time.monotonic() - self.seconds
         if trainer.is_global_zero:
             self._shorten(trainer.global_step)
+        if not (self.folder / RESUME).exists():  # so that whatever is killed from now on can go on
+            self._save(trainer)
+        if not self._patient(pl_module):
+            trainer.should_stop = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
@@ -111,9 +115,8 @@ class Keeper(Callback):
             self._validate(trainer, pl_module, step)
         stop = trainer.strategy.reduce_boolean_decision(self.interruption.asked, all=False)
         if due or stop or step % schedule.save == 0:
-            trainer.save_checkpoint(self.folder / RESUME)
-        patient = schedule.patience is None or self._since_best() < schedule.patience
-        if stop or not patient:
+            self._save(trainer)
+        if stop or not self._patient(pl_module):
             trainer.should_stop = True
         if stop and step < schedule.length:
             self.interruption.stopped_at = step
@@ -127,6 +130,19 @@ class Keeper(Callback):
         """Take over what `state_dict` gave."""
         self.best_ratio, self.best_step = state_dict["best_ratio"], state_dict["best_step"]
         self.seconds, self.history = state_dict["seconds"], json.loads(state_dict["history"])
+
+    def _save(self, trainer: Trainer) -> None:
+        """Write the state beside the last one, then put it in its place."""
+        part = self.folder / f".{RESUME}.part"
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            part.replace(self.folder / RESUME)
+        trainer.strategy.barrier()
+
+    def _patient(self, module: LightningModule) -> bool:
+        assert isinstance(module, Training)
+        patience = module.schedule.patience
+        return patience is None or self._since_best() < patience
 
     def _validate(self, trainer: Trainer, module: Training, step: int) -> None:
         scores = self._scores(trainer, module)

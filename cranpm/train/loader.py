@@ -6,6 +6,7 @@ and not on the number of processes, which share a step's groups out among themse
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cranpm.data.dataset import Batch, Examples
 from cranpm.errors import CranpmError
+from cranpm.train.interruption import SIGNALS
 
 
 @dataclass(frozen=True)
@@ -106,4 +108,13 @@ def feed(steps: Steps, first: int = 0, *, workers: int = 0, pinned: bool = False
         workers: processes that read ahead, two steps each; 0 reads here, when a step is asked for.
         pinned: whether batches lie in page-locked memory, from where they go to a GPU while that computes.
     """
-    return DataLoader(steps, batch_size=None, sampler=Remaining(steps, first), num_workers=workers, pin_memory=pinned)
+    return DataLoader(
+        steps, batch_size=None, sampler=Remaining(steps, first), num_workers=workers, pin_memory=pinned,
+        worker_init_fn=_leave_signals_to_the_parent,
+    )  # fmt: skip
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Signals to the whole process group end the run in good order: its readers must live until it has saved."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from cranpm.data.dataset import Batch
+from cranpm.errors import CranpmError
 from cranpm.model.network import CranPM
 from cranpm.train.cached_day import run_group
 from cranpm.train.objective import counts, sums
@@ -57,7 +58,7 @@ class Training(LightningModule):
 
     def configure_model(self) -> None:
         """Make the network, the same for the same seed on every device."""
-        days: Days = self.trainer.datamodule  # type: ignore[attr-defined]
+        days = self._days()
         self.schedule = days.schedule()
         with torch.device("cpu"):
             torch.manual_seed(self.seed)
@@ -97,8 +98,13 @@ class Training(LightningModule):
             total += found
             self._go_back(closing, last=place == len(groups) - 1)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
-        optimiser.step()
         means = self._over_devices(total) / counted.clamp_min(1)
+        if not bool(means.isfinite().all() and norm.isfinite()):
+            raise CranpmError(
+                f"step {step + 1}: loss {means.tolist()}, norm of the gradient {float(norm):g}: not finite, the run "
+                "diverged; lower schedule.learning_rate, or lengthen schedule.warm_up. The state before is kept"
+            )
+        optimiser.step()
         self.last = {
             "loss": float((self.weights * means).sum()),
             **dict(zip(TERMS, means.tolist(), strict=True)),
@@ -118,6 +124,19 @@ class Training(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down whose state this is."""
         checkpoint["key"] = self.key
+        checkpoint["days"] = self._days().identity()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to go on with other days than the run began with.
+
+        Raises:
+            CranpmError: the store or the pack changed since.
+        """
+        if checkpoint["days"] != self._days().identity():
+            raise CranpmError(
+                "the days to train or validate on, their grids or the pack's hotspots changed since this run began; "
+                "give the store it began with, or another --out to start again"
+            )
 
     def _sums(self, residual: Tensor, part: Batch) -> Tensor:
         return sums(residual, part, self.recipe.objective)
@@ -137,6 +156,9 @@ class Training(LightningModule):
 
     def _over_devices(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")
+
+    def _days(self) -> Days:
+        return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
     def _optimiser(self) -> LightningOptimizer:
         optimiser = self.optimizers()

@@ -35,5 +35,5 @@ def make_optimiser(network: CranPM, schedule: Schedule) -> torch.optim.AdamW:
 def bfloat16_pays(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -199,6 +199,8 @@ def read_recipe(path: Path) -> tuple[Recipe, Region]:
     region = load_region(recipe.region)
     if unknown := [lead for lead in recipe.leads if lead not in (1, 2, 3)]:
         raise CranpmError(f"{path}: lead {unknown[0]}: leads 1, 2 and 3 can be trained")
+    if not recipe.leads or len(set(recipe.leads)) < len(recipe.leads):
+        raise CranpmError(f"{path}: leads {list(recipe.leads)}: one or more, each once")
     shares = recipe.batch.lead_shares
     if len(shares) != len(recipe.leads) or min(shares) < 0 or sum(shares) <= 0:
         raise CranpmError(f"{path}: batch.lead_shares {list(shares)}: one share for each of {list(recipe.leads)}")
@@ -214,16 +216,26 @@ def recipe_hash(path: Path) -> str:
 
 
 def _check_schedule(path: Path, recipe: Recipe) -> None:
-    schedule, batch = recipe.schedule, recipe.batch
-    whole = {f"schedule.{name}": getattr(schedule, name) for name in ("length", "validate", "save")}
-    whole |= {f"batch.{name}": getattr(batch, name) for name in ("groups", "days", "tiles_per_day", "align")}
-    for name, value in whole.items():
-        if value < 1:
-            raise CranpmError(f"{path}: {name} {value}: at least 1 is needed")
-    shares = {"schedule.average": schedule.average, "batch.hotspot_ratio": batch.hotspot_ratio}
-    for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise CranpmError(f"{path}: {name} {share:g}: a share between 0 and 1 is needed")
+    schedule, batch, terms, tile = recipe.schedule, recipe.batch, recipe.objective, recipe.config.tile
+    for name, value, low, high in (
+        *((f"batch.{name}", getattr(batch, name), 1, None) for name in ("groups", "days", "tiles_per_day")),
+        ("batch.align", batch.align, 1, tile),
+        ("batch.at_once", batch.at_once or batch.tiles_per_day, 1, None),
+        ("batch.hotspot_ratio", batch.hotspot_ratio, 0, 1),
+        *((f"objective.{name}", getattr(terms, name), 0, None) for name in ("pixel", "frequency", "station")),
+        *((f"schedule.{name}", getattr(schedule, name), 1, None) for name in ("length", "validate", "save")),
+        ("schedule.warm_up", schedule.warm_up, 0, schedule.length),
+        ("schedule.average", schedule.average, 0, 0.999999),
+        ("schedule.patience", 1 if schedule.patience is None else schedule.patience, 1, None),
+        ("validation.every", recipe.validation.every, 1, None),
+        ("validation.tiles", recipe.validation.tiles, 1, None),
+    ):
+        if value < low or (high is not None and value > high):
+            wanted = f"at least {low}" if high is None else f"{low} to {high}"
+            raise CranpmError(f"{path}: {name} {value:g}: {wanted} is needed")
+    for name in ("learning_rate", "final_learning_rate", "clip"):
+        if not getattr(schedule, name) > 0:
+            raise CranpmError(f"{path}: schedule.{name} {getattr(schedule, name):g}: more than 0 is needed")
 
 
 def _check_simulated(path: Path, simulated: Simulated, region: Region) -> None:

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -48,6 +51,7 @@ class Plan:
         recipe_sha256: hash of the recipe's text.
         cache: where the simulated stores lie.
         workers: processes that read ahead on each device.
+        again: the line that goes on with it, as it was given.
         interruption: by what the run was stopped, if it was.
     """
 
@@ -61,6 +65,7 @@ class Plan:
     recipe_sha256: str
     cache: Path
     workers: int
+    again: str = ""
     interruption: Interruption = field(default_factory=Interruption)
 
     @property
@@ -93,6 +98,8 @@ class Plan:
                 f"{self.folder}: holds {'an unfinished' if unfinished else 'a finished'} run; "
                 f"{'add --resume, or ' if unfinished else ''}give another folder with --out"
             )
+        if self.folder.exists() and not self.folder.is_dir():
+            raise CranpmError(f"{self.folder}: a file lies there; give the run a folder with --out")
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in (STEPS, STATISTICS):  # of a run that was killed before anything was saved
             (self.folder / name).unlink(missing_ok=True)
@@ -118,8 +125,6 @@ class Plan:
     @property
     def half(self) -> bool:
         """Whether the run computes in bfloat16."""
-        import torch
-
         return bfloat16_pays(torch.device(self.place.device))
 
     def _check_resumable(self, state: Path) -> None:
@@ -137,8 +142,19 @@ class Plan:
                 f"{self.folder}: its run has another recipe or seed ({key}, this one is {self.key}); "
                 "give another --out, or the recipe and seed it began with"
             )
-        for left in self.folder.glob(".*"):  # half-written folders of a run that was killed
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Take up what a killed run was putting in place of something; what is not the run's is not touched."""
+        for name in (CHECKPOINT, LAST):
+            for old in self.folder.glob(f".{name}.*.old"):
+                if not (self.folder / name).exists():
+                    old.replace(self.folder / name)
+            for left in (*self.folder.glob(f".{name}.*.old"), *self.folder.glob(f".{name}.*.new")):
+                shutil.rmtree(left, ignore_errors=True)
+        for name in (HISTORY, STEPS, STATISTICS, RESUME):
+            for left in self.folder.glob(f".{name}.*part"):
+                left.unlink(missing_ok=True)
 
     def _described(self, days: Days) -> Checkpoint:
         return Checkpoint(
@@ -207,19 +223,28 @@ def plan(
             f"{path}: batch.groups {recipe.batch.groups} cannot be shared by {place.ranks} devices: a step's groups go "
             f"to the devices in equal parts; take a number of devices that divides it, or change batch.groups"
         )
+    if data is not None:
+        Store.open(data, region.given).require(region)  # a wrong one should not leave a folder behind
     folder = out or Path("runs") / f"{recipe.name}-s{seed}"
     shown = name if Path(name).suffix == "" else Path(name).name
     stored = f" --data {data.name}" if data else ""
     command = f"cranpm train {shown}{' --quick' if quick else ''}{stored} --seed {seed}"
     ahead = workers if workers is not None else _workers(recipe, place)
     digest = recipe_hash(path)
-    return Plan(recipe, region, seed, data, place, folder, command, digest, cache or cache_folder(), ahead)
+    options = {"--data": data, "--seed": seed, "--out": folder, "--device": device, "--devices": devices}
+    given = [f"{option} {value}" for option, value in options.items() if value is not None]
+    again = " ".join(["cranpm train", name, *(["--quick"] if quick else []), *given, "--resume"])
+    return Plan(recipe, region, seed, data, place, folder, command, digest, cache or cache_folder(), ahead, again)
 
 
 def make_trainer(place: Place, folder: Path, keeper: Keeper, *, half: bool) -> Trainer:
     """Lightning's trainer; what it would write and print on its own, the keeper does."""
     _quieten()
-    plugins = [SLURMEnvironment(auto_requeue=False)] if place.launcher == "slurm" else None
+    plugins: list[object] = [PlainFiles()]
+    if place.launcher == "slurm":
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    elif not place.launcher:  # or a shell inside a SLURM job would be taken for one of its tasks
+        plugins.append(LightningEnvironment())
     return Trainer(
         accelerator="gpu" if place.device == "cuda" else "cpu",
         devices=place.devices,
@@ -239,11 +264,22 @@ def make_trainer(place: Place, folder: Path, keeper: Keeper, *, half: bool) -> T
     )
 
 
+class PlainFiles(TorchCheckpointIO):
+    """Writes states where it is told to; Lightning's own way is through the temporary folder, from where a file of
+    another file system is copied in pieces."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
+        """Write a state."""
+        torch.save(checkpoint, path)
+
+
 def _workers(recipe: Recipe, place: Place) -> int:
     """Simulated days are held in memory; a store is read by the cores that a device can have, eight at most."""
     if recipe.simulated is not None:
         return 0
-    return max(min((os.cpu_count() or 1) // place.devices, 8), 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = cores if place.launcher == "slurm" else cores // place.devices  # SLURM gives each task cores of its own
+    return max(min(share, 8), 1)
 
 
 def _quieten() -> None:

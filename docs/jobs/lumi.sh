@@ -30,6 +30,10 @@ cores=fe000000000000,fe00000000000000,fe0000,fe000000,fe,fe00,fe00000000,fe00000
 
 resume=()
 [ -e "$run/resume.ckpt" ] && resume=(--resume)
+code=0
 srun --kill-on-bad-exit=1 --cpu-bind="mask_cpu:$cores" \
-  singularity exec "$CONTAINER" bash -c 'source "$VENV/bin/activate" && exec "$@"' -- \
-  cranpm train "$recipe" --data "$store" --out "$run" --workers 6 "${resume[@]}"
+  singularity exec --bind "$PWD,$(dirname "$store"),$(dirname "$run")" "$CONTAINER" bash -c 'source "$VENV/bin/activate" && exec "$@"' -- \
+  cranpm train "$recipe" --data "$store" --out "$run" --workers 6 "${resume[@]}" || code=$?
+# 138: stopped by SIGUSR1 with its state saved. scontrol is not in the container, so the job is started again from here.
+[ "$code" -eq 138 ] && scontrol requeue "$SLURM_JOB_ID"
+exit "$code"

@@ -12,21 +12,28 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import typer
 
 from cranpm.errors import CranpmError
 from cranpm.model.checkpoint import read_checkpoint
+from cranpm.train.commands import _say_how_it_ended
 from cranpm.train.interruption import Interruption, requeue
 from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Event, Stepped, read_steps
 from cranpm.train.place import find_place
+from cranpm.train.session import plan
 from tests.train.toy import Run
 from tests.train.toy_run import LENGTH, toy_run
 
 
-def start(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *options: str, environment: Mapping[str, str] | None = None, own_group: bool = False
+) -> subprocess.Popen[str]:
     """The toy run as a process; it prints each step."""
     everything = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
     command = [sys.executable, "-m", "tests.train.toy_run", str(folder), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=everything)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=everything, start_new_session=own_group
+    )
 
 
 def wait_for(process: subprocess.Popen[str], step: int) -> bool:
@@ -76,6 +83,17 @@ def test_a_signal_ends_the_run_after_its_step(tmp_path, number):
     printed, errors = again.communicate()
     assert again.returncode == 0, errors
     assert printed.splitlines()[0] == f"step {reached + 1}"  # nothing is done twice
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_spares_the_readers(tmp_path, number):
+    process = start(tmp_path, "--workers", "2", own_group=True)
+    assert wait_for(process, 4)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert (tmp_path / RESUME).exists() and "killed by signal" not in errors
 
 
 def test_a_signal_is_noted_and_a_second_one_is_not_held_back():
@@ -139,6 +157,23 @@ def test_slurm_is_asked_to_start_the_job_again(tmp_path, monkeypatch):
     fake_scontrol(tmp_path, 1)
     with pytest.raises(CranpmError, match=r"refused.*submit it again"):
         requeue()
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))  # as in a container: the job script does it
+    assert requeue() is None
+
+
+def test_the_command_says_how_to_go_on_and_asks_for_more_time(tmp_path, monkeypatch, capsys):
+    made = plan("europe-sample", quick=True, out=tmp_path / "run", device="cpu")
+    made.interruption.signal, made.interruption.stopped_at = signal.SIGUSR1, 12
+    fake_scontrol(tmp_path, 0)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    with pytest.raises(typer.Exit) as ended:
+        _say_how_it_ended(made)
+    assert ended.value.exit_code == 138
+    told = capsys.readouterr().err
+    assert f"cranpm train europe-sample --quick --seed 0 --out {tmp_path / 'run'} --device cpu --resume" in told
+    assert "SLURM will start job 4711 again" in told and (tmp_path / "asked").read_text() == "requeue 4711\n"
 
 
 def test_launchers_say_where_the_run_takes_place():

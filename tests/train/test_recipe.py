@@ -48,8 +48,13 @@ def test_windows_lie_inside_each_other_and_on_the_region(path):
         ("lead_shares: [2, 1, 1]", "lead_shares: [2, 1]", ["lead_shares", "[1, 2, 3]"]),
         ("warm_up: 10", "warmup: 10", ["'warmup'", "'warm_up'"]),
         ("groups: 1", "groups: 0", ["batch.groups 0", "at least 1"]),
+        ("clip: 1.0", "clip: 0.0", ["schedule.clip 0", "more than 0"]),
+        ("warm_up: 10", "warm_up: 1000", ["schedule.warm_up 1000", "0 to 60"]),
+        ("every: 3", "every: 0", ["validation.every 0", "at least 1"]),
+        ("pixel: 1.0", "pixel: -1.0", ["objective.pixel -1", "at least 0"]),
+        ("leads: [1, 2, 3]", "leads: []", ["one or more"]),
         ("save: 10", "save: 0", ["schedule.save 0", "at least 1"]),
-        ("average: 0.95", "average: 1.95", ["schedule.average 1.95", "between 0 and 1"]),
+        ("average: 0.95", "average: 1.95", ["schedule.average 1.95", "0 to 0.999999"]),
         ("objective: {pixel: 1.0}", "objective: {pixl: 1.0}", ["'pixl'", "'pixel'"]),
     ],
 )
@@ -96,6 +101,21 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
         made.prepare_folder(resume=True)
     torch.save({"key": made.key}, state)
     made.prepare_folder(resume=True)
+
+
+def test_resuming_takes_up_its_own_leftovers_and_nothing_else(tmp_path):
+    made = plan("europe-sample", quick=True, seed=0, out=tmp_path, device="cpu")
+    torch.save({"key": made.key}, tmp_path / "resume.ckpt")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text("mine")
+    (tmp_path / ".env").write_text("mine")
+    for name in (".checkpoint.17.old", ".last.ab12.new"):  # killed while checkpoint/ was being replaced
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.safetensors").write_text(name)
+    (tmp_path / ".resume.ckpt.part").write_text("half")
+    made.prepare_folder(resume=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".env", ".git", "checkpoint", "resume.ckpt"]
+    assert (tmp_path / "checkpoint" / "weights.safetensors").read_text() == ".checkpoint.17.old"
 
 
 def test_a_run_killed_before_its_first_save_is_begun_again(tmp_path):

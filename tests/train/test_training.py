@@ -3,17 +3,19 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
+from cranpm.errors import CranpmError
 from cranpm.model.checkpoint import read_checkpoint
 from cranpm.model.network import CranPM
 from cranpm.model.statistics import nominal
 from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Event, Stepped, Validated, read_steps
 from cranpm.train.objective import Weights
 from cranpm.train.optimiser import learning_rate, make_optimiser
-from cranpm.train.validation import validate
+from cranpm.train.validation import Scores, validate
 from tests.train.toy import BATCH, CONFIG, SCHEDULE, Run, examples, recipe
 
 
@@ -59,10 +61,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, step):
     killed = Run(tmp_path / "killed", recipe(schedule))
     with pytest.raises(KilledError):
         killed.fit(tell=killed_at(step))
-    saved = (tmp_path / "killed" / RESUME).exists()
-    assert saved == (step > 2)
+    assert (tmp_path / "killed" / RESUME).exists()
     again = Run(tmp_path / "killed", recipe(schedule))
-    found = weights(again.fit(resume=saved))
+    found = weights(again.fit(resume=True))
     assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
     for name in (CHECKPOINT, LAST):
         one, two = (read_checkpoint(run.folder / name) for run in (whole, again))
@@ -78,6 +79,94 @@ def test_a_run_killed_after_its_last_save_has_nothing_left_to_do(tmp_path):
     again = Run(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(expected, weights(again.fit(resume=True)), strict=True))
     assert again.told == []
+
+
+def test_a_run_killed_at_its_first_validation_can_go_on(tmp_path):
+    """The weights are there before the state of that step is: what is saved is the state before the first step."""
+    schedule = replace(SCHEDULE, validate=2, save=6)
+    expected = weights(Run(tmp_path / "whole", recipe(schedule)).fit())
+
+    def die(event: Event) -> None:
+        if isinstance(event, Validated):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        Run(tmp_path / "killed", recipe(schedule)).fit(tell=die)
+    assert (tmp_path / "killed" / CHECKPOINT).exists()
+    found = weights(Run(tmp_path / "killed", recipe(schedule)).fit(resume=True))
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_a_state_is_written_beside_the_last_one(tmp_path, monkeypatch):
+    """Not through the temporary folder, which may be of another file system; the last one stays until it is whole."""
+    run, seen = Run(tmp_path), []
+    write = torch.save
+
+    def noting(state, path) -> None:
+        seen.append(Path(path))
+        assert not (tmp_path / RESUME).exists() or torch.load(tmp_path / RESUME, weights_only=True)["key"] == "toy"
+        write(state, path)
+
+    monkeypatch.setattr(torch, "save", noting)
+    run.fit()
+    assert len(seen) == 7 and {path.parent for path in seen} == {tmp_path} and RESUME not in {p.name for p in seen}
+    assert not (tmp_path / f".{RESUME}.part").exists()
+
+
+def test_a_run_goes_on_with_its_own_days_only(tmp_path):
+    with pytest.raises(KilledError):
+        Run(tmp_path).fit(tell=killed_at(3))
+    with pytest.raises(CranpmError, match="changed since this run began"):
+        Run(tmp_path, days=30).fit(resume=True)
+
+
+def test_a_run_that_diverges_ends_with_an_error(tmp_path):
+    schedule = replace(SCHEDULE, length=40, learning_rate=1e30, warm_up=0, average=0.0)
+    with pytest.raises(CranpmError, match="not finite, the run diverged"):
+        Run(tmp_path, recipe(schedule)).fit()
+
+
+def test_a_gradient_longer_than_clip_is_shortened(tmp_path):
+    """AdamW forgets the scale of gradients, but not their ratio from step to step."""
+    hashes = set()
+    for clip in (0.01, 1e9):
+        Run(tmp_path / str(clip), recipe(replace(SCHEDULE, clip=clip))).fit()
+        hashes.add(read_checkpoint(tmp_path / str(clip) / LAST).hash)
+    assert len(hashes) == 2
+
+
+def test_groups_of_a_step_drop_different_tokens(tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: seeds.append(seed))
+    Run(tmp_path, recipe(replace(SCHEDULE, length=2), replace(BATCH, groups=3, days=1))).fit()
+    drawn = [seed for seed in seeds if seed != 0 or seeds.index(seed) > 0]
+    assert len(set(seeds[1:])) == 6, drawn
+
+
+def test_the_average_follows_closely_at_first(tmp_path):
+    """With a decay of .999 and no ramp, six steps would leave it where it began."""
+    module = Run(tmp_path, recipe(replace(SCHEDULE, average=0.999))).fit()
+    torch.manual_seed(0)
+    start = CranPM(CONFIG, nominal())
+
+    def apart(a: CranPM, b: CranPM) -> float:
+        return sum(float((p - q).detach().square().sum()) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+    assert apart(module.average, start) > 0.05 * apart(module.network, start)
+
+
+def test_the_best_weights_are_best_over_all_leads():
+    scores = Scores({1: 81.0, 2: 4.0}, {1: 100.0, 2: 16.0}, {1: 1, 2: 1})
+    assert scores.ratio == pytest.approx((0.9 + 0.5) / 2)
+
+
+def test_nothing_is_dropped_in_validation():
+    made = examples()
+    torch.manual_seed(1)
+    network = CranPM(replace(CONFIG, dropout=0.5), nominal())
+    torch.nn.init.normal_(network.decoder.head.weight)
+    first, second = (validate(network.train(), made, recipe().validation, half=False).rmse() for _ in range(2))
+    assert first == second and network.training
 
 
 def test_another_seed_gives_other_weights(tmp_path):

@@ -100,13 +100,13 @@ class ToyRecipe(Recipe):
 class ToyDays(Days):
     """The toy world's days: course 0 to train on, and one to validate on."""
 
-    course = 1
+    course, count = 1, 40
 
     def prepare_data(self) -> None:
         pass
 
     def setup(self, stage: str) -> None:
-        self.train, self.held_out = examples(0), examples(self.course)
+        self.train, self.held_out = (examples(seed, days=self.count) for seed in (0, self.course))
         self.statistics = statistics_of(self.train.stores)
 
 
@@ -133,6 +133,8 @@ class Run:
         recipe, seed: what is trained.
         place: on which devices.
         held_out: the course that is validated on.
+        days: how many days there are.
+        workers: reading processes.
         told: what the keeper told.
     """
 
@@ -141,6 +143,8 @@ class Run:
     seed: int = 0
     place: Place = field(default_factory=lambda: Place("cpu"))
     held_out: int = 1
+    days: int = 40
+    workers: int = 0
     told: list[Event] = field(default_factory=list)
     interruption: Interruption = field(default_factory=Interruption)
 
@@ -155,9 +159,9 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         days = ToyDays(
             self.recipe, load_region("europe"), seed=self.seed, data=None, cache=self.folder, folder=self.folder,
-            workers=0, tell=silent,
+            workers=self.workers, tell=silent,
         )  # fmt: skip
-        days.course = self.held_out
+        days.course, days.count = self.held_out, self.days
         self.keeper = Keeper(self.folder, self.describe, note, half=False, interruption=self.interruption)
         self.module = Training(self.recipe, seed=self.seed, key="toy")
         state = self.folder / RESUME if resume else None

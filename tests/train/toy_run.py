@@ -1,6 +1,6 @@
 """A training run in the toy world as a process of its own, to be killed, signalled or launched several times.
 
-    python -m tests.train.toy_run FOLDER [--resume] [--groups N]
+    python -m tests.train.toy_run FOLDER [--resume] [--groups N] [--workers N]
 
 Prints a line for every step; run by torchrun, the processes share the steps' groups.
 """
@@ -42,9 +42,11 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--groups", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
     run = toy_run(given.folder, given.groups)
+    run.workers = given.workers
 
     def tell(event: Event) -> None:
         if isinstance(event, Stepped):
