@@ -158,7 +158,7 @@ class Training(LightningModule):
         return self.trainer.strategy.reduce(values, reduce_op="sum")
 
     def _days(self) -> Days:
-        return self.trainer.datamodule  # type: ignore[attr-defined,no-any-return]
+        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def _optimiser(self) -> LightningOptimizer:
         optimiser = self.optimizers()
