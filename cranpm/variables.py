@@ -66,6 +66,12 @@ DAYS = ("t", "t-1")
 CHANNELS: tuple[str, ...] = tuple(f"{name}_{day}" for day in DAYS for name in COARSE)
 """The 70 coarse channels of the network: `u10_t`, ..., `co_t`, `u10_t-1`, ..., `co_t-1`."""
 
+FORECAST_CHANNELS: tuple[str, ...] = tuple(f"{name}_f" for name in COARSE)
+"""What was issued on day t for the valid day; a network that reads any of them has a day state for each lead."""
+
+FORECAST_MAP = "pm2p5_f"
+"""The forecast composition brought to 1 km, as a channel of a fine tile."""
+
 LOCAL_CHANNELS = ("pm2p5_t", "pm2p5_t-1", "elevation", "latitude", "longitude")
 """The 5 channels of a fine tile."""
 

@@ -167,7 +167,11 @@ class Examples:
             plan = plan_tiles(*store.fine.shape, size=size, overlap=store.overlap).tiles(store.land)
             apart = max(len(plan) // tiles, 1)
             chosen = tuple(plan[(turn + j * apart) % len(plan)] for j in range(min(tiles, len(plan))))
-            yield [Draw(k, day, chosen * len(self.leads), tuple(np.repeat(self.leads, len(chosen)).tolist()))]
+            each = [Draw(k, day, chosen, (lead,) * len(chosen)) for lead in self.leads]
+            if self.config.state_per_lead:
+                yield each
+            else:  # one state for all leads
+                yield [Draw(k, day, chosen * len(self.leads), tuple(lead for draw in each for lead in draw.leads))]
 
     def batch(self, draws: Sequence[Draw]) -> Batch:
         """The tensors of some draws, all with the same number of tiles."""
@@ -192,8 +196,9 @@ class Examples:
             preferred = areas if areas and rng.random() < hotspot_ratio else ()
             places.append(self._draw_place(rng, self.stores[k], preferred, align))
         chosen = tuple(Tile((0, i), row, column, self.config.tile) for i, (row, column) in enumerate(places))
-        leads = tuple(int(lead) for lead in rng.choice(self.leads, size=tiles, p=odds))
-        return Draw(k, day, chosen, leads)
+        alike = self.config.state_per_lead  # the tiles of a day share its state
+        leads = rng.choice(self.leads, size=1 if alike else tiles, p=odds)
+        return Draw(k, day, chosen, tuple(int(lead) for lead in np.broadcast_to(leads, tiles)))
 
     def _draw_place(
         self, rng: np.random.Generator, store: TrainingStore, areas: Sequence[Area], align: int
@@ -224,8 +229,10 @@ class Examples:
     def _arrays(self, draw: Draw) -> dict[str, NDArray]:
         """One day and its tiles, under the names of `Batch`."""
         store, config = self.stores[draw.store], self.config
-        day = day_inputs(store, draw.day, config.channels)
-        tiles = tile_inputs(store, day, draw.tiles, patch=config.patch, coarse_patch=config.coarse_patch)
+        day = day_inputs(store, draw.day, config.channels, draw.leads[0])
+        tiles = tile_inputs(
+            store, day, draw.tiles, patch=config.patch, coarse_patch=config.coarse_patch, maps=config.maps
+        )
         pairs = zip(draw.tiles, draw.leads, strict=True)
         truth = np.stack([store.pm(draw.day + lead * ONE_DAY, *tile.window) for tile, lead in pairs])
         valid = np.isfinite(truth) & np.stack([store.land[tile.window] for tile in draw.tiles])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.data.days import shown_days
+from cranpm.data.layout import FORECAST_LEADS
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store, prepare_line
 from cranpm.errors import CranpmError
@@ -24,11 +25,16 @@ class HeldStore:
 
     Coarse fields are float32 in physical units; PM2.5 stays in the store's counts.
 
+    Args:
+        store: where they are read.
+        days: which of its days.
+        issued: variables whose forecasts are held too.
+
     Attributes:
         station_at: fractional row and column of the stations on the fine grid, shape (N, 2).
     """
 
-    def __init__(self, store: Store, days: Sequence[date]) -> None:
+    def __init__(self, store: Store, days: Sequence[date], issued: Sequence[str] = ()) -> None:
         self.region, self.simulated = store.region, store.simulated
         self.coarse, self.fine, self.overlap = store.coarse, store.fine, store.overlap
         self.coarse_elevation, self.elevation, self.land = store.coarse_elevation, store.elevation, store.land
@@ -38,6 +44,10 @@ class HeldStore:
         self.fields = np.concatenate([store.coarse_days(block) for block in blocks])
         self._counts = np.concatenate([_counts(store.pm_days(block)) for block in blocks])
         self.station_at = _station_places(store)
+        self._issued = tuple(issued)
+        self._forecasts = [
+            np.stack([store.forecast(day, lead, issued) for lead in FORECAST_LEADS]) for day in self.days if issued
+        ]
         self._stations = [store.station_pm(day) for day in self.days] if len(self.station_at) else None
 
     def coarse_day(self, day: date) -> NDArray[np.float32]:
@@ -47,6 +57,13 @@ class HeldStore:
     def pm(self, day: date, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """Fine PM2.5 of a day in ug m-3, NaN where missing."""
         return _decoded(self._counts[self._index[day], rows, columns])
+
+    def forecast(self, day: date, lead: int, channels: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """What was issued on a day, of the variables held, shape (len(channels), H, W)."""
+        values = self._forecasts[self._index[day]][FORECAST_LEADS.index(lead)]
+        if channels is None or tuple(channels) == self._issued:
+            return values
+        return values[[self._issued.index(name) for name in channels]]
 
     def station_pm(self, day: date) -> NDArray[np.float32]:
         """Daily means at the stations in ug m-3, NaN where missing, shape (N,)."""
@@ -92,6 +109,10 @@ class DiskStore:
         """The coarse fields of a day, physical units, shape (35, H, W)."""
         return self._store.coarse_day(day)
 
+    def forecast(self, day: date, lead: int, channels: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """What was issued on a day, shape (len(channels), H, W)."""
+        return self._store.forecast(day, lead, channels)
+
     def pm(self, day: date, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """Fine PM2.5 of a day in ug m-3, NaN where missing."""
         return self._store.pm(day, rows, columns)
@@ -119,9 +140,9 @@ def statistics_of(stores: Sequence[TrainingStore], progress: Progress = silent) 
     return Statistics(coarse, dict(LOCAL_SCALES))
 
 
-def hold(path: Path, days: Sequence[date]) -> HeldStore:
-    """Read days of a store into memory."""
-    return HeldStore(Store.open(path), days)
+def hold(path: Path, days: Sequence[date], issued: Sequence[str] = ()) -> HeldStore:
+    """Read days of a store into memory, with the forecasts of some variables."""
+    return HeldStore(Store.open(path), days, issued)
 
 
 def _pooled(stores: Sequence[HeldStore]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import DayInputs, TileInputs
+from cranpm.variables import FORECAST_CHANNELS, LOCAL_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class EngineSpec:
         coarse_patch: side of a coarse token, coarse nodes.
         coarse_shape: rows and columns of the coarse window it was trained on.
         channels: names of the coarse channels, in the network's order.
+        maps: names of the maps of PM2.5 in a tile, in the network's order.
         trained_leads: leads in days that it was trained for; all others are refused.
         region: the pack it was trained on.
         simulated: whether it was trained on the sample world.
@@ -42,12 +44,18 @@ class EngineSpec:
     coarse_shape: tuple[int, int]
     channels: tuple[str, ...]
     trained_leads: tuple[int, ...]
+    maps: tuple[str, ...] = LOCAL_CHANNELS[:2]
     region: str = ""
     simulated: bool = False
     random_weights: bool = False
     device: str = "cpu"
     licence: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def state_per_lead(self) -> bool:
+        """Whether the coarse inputs, and so the day state, are those of one lead."""
+        return any(name in FORECAST_CHANNELS for name in self.channels)
 
 
 class Engine(Protocol):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cranpm.errors import CranpmError
 from cranpm.grid import Grid, bilinear, tangent_plane
 from cranpm.tiles import Tile
-from cranpm.variables import CHANNELS, COARSE, DAYS
+from cranpm.variables import CHANNELS, COARSE, DAYS, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS
 
 Float = NDArray[np.float32]
 
@@ -33,18 +33,21 @@ class DayStore(Protocol):
     @property
     def elevation(self) -> Float: ...
     def coarse_day(self, day: dt.date) -> Float: ...
+    def forecast(self, day: dt.date, lead: int, channels: Sequence[str] | None = None) -> Float: ...
     def pm(self, day: dt.date, rows: slice = ..., columns: slice = ...) -> Float: ...
 
 
 @dataclass(frozen=True)
 class DayInputs:
-    """The coarse inputs of day t.
+    """The coarse inputs of day t, for one lead where forecasts are among them.
 
     Attributes:
         coarse: channels in physical units, shape (len(channels), H, W).
         elevation: metres, shape (H, W).
         grid: the coarse grid.
         day: day t.
+        composition: PM2.5 of days t and t-1, ug m-3, shape (2, H, W): what gaps of the fine maps are filled with.
+        wind: 10 m wind of day t, m s-1 eastward and northward, shape (2, H, W).
         channels: names of the channels, `variables.CHANNELS` unless the network orders them otherwise.
     """
 
@@ -52,6 +55,8 @@ class DayInputs:
     elevation: Float
     grid: Grid
     day: dt.date
+    composition: Float
+    wind: Float
     channels: tuple[str, ...] = CHANNELS
 
     def channel(self, name: str) -> Float:
@@ -64,7 +69,7 @@ class TileInputs:
     """A batch of B tiles of S x S pixels, with Q fine and K coarse tokens.
 
     Attributes:
-        pm: PM2.5 of days t and t-1, gaps filled, ug m-3, shape (B, 2, S, S).
+        pm: the maps asked for, gaps filled, ug m-3, shape (B, maps, S, S); day t's comes first.
         elevation: metres, shape (B, S, S).
         lats, lons: of the rows and columns, degrees (longitudes continuous), shape (B, S).
         wind: daily mean 10 m wind of day t at the fine tokens (eastward, northward), m s-1, shape (B, Q, 2).
@@ -84,25 +89,45 @@ class TileInputs:
     filled: NDArray[np.bool_]
 
 
-def day_inputs(store: DayStore, day: dt.date, channels: tuple[str, ...] = CHANNELS) -> DayInputs:
-    """The coarse inputs of a day: the analyses of the day and of the day before, nothing later.
+def day_inputs(
+    store: DayStore, day: dt.date, channels: tuple[str, ...] = CHANNELS, lead: int | None = None
+) -> DayInputs:
+    """The coarse inputs of a day: the analyses of the day and of the day before, and what was issued on the day.
+
+    Args:
+        store: where they come from.
+        day: day t.
+        channels: the network's, in its order.
+        lead: days ahead of the valid day that forecast channels (`u10_f`) are for.
 
     Raises:
-        CranpmError: a day is missing or holds a gap, or a channel is not one of ours.
+        CranpmError: a day is missing or holds a gap, a forecast was not issued, or a channel is not one of ours.
     """
-    unknown = [name for name in channels if name not in CHANNELS]
+    unknown = [name for name in channels if name not in CHANNELS and name not in FORECAST_CHANNELS]
     if unknown:
         raise CranpmError(
             f"the network asks for coarse channels {', '.join(unknown)}, which no store has "
             f"(known: {', '.join(COARSE)}, each of days {' and '.join(DAYS)}); use a checkpoint made with these names"
         )
     days = np.concatenate([store.coarse_day(day), store.coarse_day(day - dt.timedelta(days=1))])
-    if channels != CHANNELS:
-        days = days[[CHANNELS.index(name) for name in channels]]
-    return DayInputs(days.astype(np.float32, copy=False), store.coarse_elevation, store.coarse, day, channels)
+    composition, wind = days[[CHANNELS.index(c) for c in _COMPOSITION]], days[[CHANNELS.index(c) for c in _WIND]]
+    issued = tuple(name.removesuffix("_f") for name in channels if name in FORECAST_CHANNELS)
+    known = CHANNELS
+    if issued:
+        if lead is None:
+            raise ValueError("forecast channels are for a lead: none was given")
+        days = np.concatenate([days, store.forecast(day, lead, issued)])
+        known += tuple(f"{name}_f" for name in issued)
+    if channels != known:
+        days = days[[known.index(name) for name in channels]]
+    coarse = days.astype(np.float32, copy=False)
+    return DayInputs(coarse, store.coarse_elevation, store.coarse, day, composition, wind, channels)
 
 
-def tile_inputs(store: DayStore, day: DayInputs, tiles: Sequence[Tile], *, patch: int, coarse_patch: int) -> TileInputs:
+def tile_inputs(
+    store: DayStore, day: DayInputs, tiles: Sequence[Tile], *, patch: int, coarse_patch: int,
+    maps: Sequence[str] = LOCAL_CHANNELS[:2],
+) -> TileInputs:  # fmt: skip
     """The fine inputs of some tiles on one day.
 
     Args:
@@ -111,6 +136,7 @@ def tile_inputs(store: DayStore, day: DayInputs, tiles: Sequence[Tile], *, patch
         tiles: tiles of one size, on the store's fine grid.
         patch: side of a fine token, pixels; it must divide the tile.
         coarse_patch: side of a coarse token, nodes.
+        maps: names of the maps of PM2.5 that the network reads, day t's first.
 
     Raises:
         CranpmError: the tile is not a whole number of tokens, or lies outside the coarse window.
@@ -119,19 +145,27 @@ def tile_inputs(store: DayStore, day: DayInputs, tiles: Sequence[Tile], *, patch
         raise CranpmError(f"tiles of {[t.size for t in tiles][:1]} px do not divide into tokens of {patch} px")
     lats = np.stack([store.fine.lats[tile.window[0]] for tile in tiles])
     lons = np.stack([store.fine.lons[tile.window[1]] for tile in tiles])
-    maps = [_filled_window(store, day, *tile.window) for tile in tiles]
+    filled = [_filled_window(store, day, *tile.window) for tile in tiles]
+    pm = np.stack([pm for pm, _ in filled])[:, : 2 if "pm2p5_t-1" in maps else 1]
+    if FORECAST_MAP in maps:
+        forecast = np.stack([_forecast_map(day, *pair) for pair in zip(lats, lons, strict=True)])
+        pm = np.concatenate([pm, forecast[:, None]], axis=1)
     places = [_places(day, *pair, patch, coarse_patch) for pair in zip(lats, lons, strict=True)]
     wind, queries, keys = (np.stack(part).astype(np.float32, copy=False) for part in zip(*places, strict=True))
     return TileInputs(
-        pm=np.stack([pm for pm, _ in maps]),
+        pm=pm,
         elevation=np.stack([store.elevation[tile.window] for tile in tiles]).astype(np.float32, copy=False),
         lats=lats.astype(np.float32),
         lons=lons.astype(np.float32),
         wind=wind,
         queries=queries,
         keys=keys,
-        filled=np.stack([filled for _, filled in maps]),
+        filled=np.stack([mask for _, mask in filled]),
     )
+
+
+_COMPOSITION = ("pm2p5_t", "pm2p5_t-1")
+_WIND = ("u10_t", "v10_t")
 
 
 def fill_today(store: DayStore, day: DayInputs, rows: slice, columns: slice) -> tuple[Float, NDArray[np.bool_]]:
@@ -163,10 +197,14 @@ def _filled_window(store: DayStore, day: DayInputs, rows: slice, columns: slice)
     pm = np.stack([np.where(filled, before, today), before])
     gaps = np.stack([filled & older, older])
     if gaps.any():
-        coarse = np.stack([day.channel("pm2p5_t"), day.channel("pm2p5_t-1")])
         lats, lons = store.fine.lats[rows], store.fine.lons[columns]
-        pm = np.where(gaps, np.maximum(bilinear(coarse, day.grid, lats, lons), 0.0), pm)
+        pm = np.where(gaps, np.maximum(bilinear(day.composition, day.grid, lats, lons), 0.0), pm)
     return pm.astype(np.float32, copy=False), filled
+
+
+def _forecast_map(day: DayInputs, lats: NDArray, lons: NDArray) -> Float:
+    """The forecast composition's PM2.5 for the valid day at the pixels, ug m-3, shape (h, w)."""
+    return np.maximum(bilinear(day.channel(FORECAST_MAP), day.grid, lats, lons), 0.0)
 
 
 def _places(day: DayInputs, lats: NDArray, lons: NDArray, patch: int, coarse_patch: int) -> tuple[Float, Float, Float]:
@@ -174,8 +212,7 @@ def _places(day: DayInputs, lats: NDArray, lons: NDArray, patch: int, coarse_pat
     fine_lats, fine_lons = lats.reshape(-1, patch).mean(axis=1), lons.reshape(-1, patch).mean(axis=1)
     coarse_lats, coarse_lons = token_centres(day.grid, coarse_patch)
     centre = float(lats.mean()), float(lons.mean())
-    components = np.stack([day.channel("u10_t"), day.channel("v10_t")])
-    wind = bilinear(components, day.grid, fine_lats, fine_lons).reshape(2, -1).T
+    wind = bilinear(day.wind, day.grid, fine_lats, fine_lons).reshape(2, -1).T
     queries = tangent_plane(fine_lats[:, None], fine_lons[None, :], *centre).reshape(-1, 2)
     keys = tangent_plane(coarse_lats[:, None], coarse_lons[None, :], *centre).reshape(-1, 2)
     return wind, queries, keys

@@ -77,7 +77,7 @@ def forecast(
 
     Args:
         engine: runs the network.
-        store: the inputs; nothing later than `day` is read.
+        store: the inputs; nothing issued later than `day` is read.
         day: day t, the last day that is known; the store must hold t and t-1.
         leads: whole days ahead.
         batch: tiles per call of the engine.
@@ -93,8 +93,10 @@ def forecast(
     check_day(store, day)
     plan, tiles = tile_plan(engine.spec, store)
     _warn_of_coarse_shape(engine.spec, store)
-    inputs = day_inputs(store, day, engine.spec.channels)
+    inputs = day_inputs(store, day, engine.spec.channels, leads[0])
     for lead in leads:
+        if engine.spec.state_per_lead and lead != leads[0]:
+            inputs = day_inputs(store, day, engine.spec.channels, lead)
         state = engine.encode_day(inputs, lead)
         maps = _tile_maps(engine, store, inputs, tiles, state, lead, batch, progress)
         yield LeadForecast(lead, day, _finish(blend(plan, maps), store.land))
@@ -152,7 +154,7 @@ def _tile_maps(
     spec = engine.spec
     for start in range(0, len(tiles), batch):
         part = tiles[start : start + batch]
-        inputs = tile_inputs(store, day, part, patch=spec.patch, coarse_patch=spec.coarse_patch)
+        inputs = tile_inputs(store, day, part, patch=spec.patch, coarse_patch=spec.coarse_patch, maps=spec.maps)
         residual = engine.forecast_tiles(state, inputs, lead)
         if residual.shape != inputs.filled.shape or not np.isfinite(residual).all():
             raise CranpmError(

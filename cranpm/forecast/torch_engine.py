@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class TorchEngine:
     """Runs a checkpoint's network in evaluation mode, without gradients.
 
-    The day state does not depend on the lead, so it is computed once per day and handed out again.
+    The day state depends on its inputs alone: it is computed once for them and handed out again, for every lead
+    where the inputs hold no forecasts.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
@@ -77,6 +78,7 @@ def _spec(checkpoint: Checkpoint, device: torch.device) -> EngineSpec:
         coarse_patch=config.coarse_patch,
         coarse_shape=config.coarse_shape,
         channels=config.channels,
+        maps=config.maps,
         trained_leads=config.leads if checkpoint.random_weights else checkpoint.trained_leads,
         region=checkpoint.region,
         simulated=checkpoint.simulated,

@@ -14,13 +14,15 @@ FLOOR = -10.0  # lower end of the elevation bias, eq. 2
 class ElevationBlock(nn.Module):
     """Transformer block whose attention is softmax(QK^T / sqrt(d_h) + B^elev + B^rel) V over all tokens (eq. 3)."""
 
-    def __init__(self, dim: int, heads: int, *, elevation_scale: float, mlp_ratio: float, drop_path: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, *, elevation_scale: float | None, mlp_ratio: float, drop_path: float
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.project = nn.Linear(dim, dim)
-        self.elevation = ElevationBias(heads, elevation_scale)
+        self.elevation = None if elevation_scale is None else ElevationBias(heads, elevation_scale)
         self.relative = RelativeBias(heads)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = FeedForward(dim, mlp_ratio)
@@ -29,7 +31,9 @@ class ElevationBlock(nn.Module):
     def forward(self, tokens: Tensor, elevation: Tensor, grid: tuple[int, int]) -> Tensor:
         """Tokens (B, N, D) in raster order of a token grid; their mean elevation in metres (B, N)."""
         q, k, v = split_heads(self.qkv(self.norm(tokens)), self.heads, parts=3)
-        bias = self.elevation(elevation) + self.relative(grid)
+        bias = self.relative(grid)
+        if self.elevation is not None:
+            bias = self.elevation(elevation) + bias
         tokens = tokens + self.drop_path(self.project(merge_heads(attend(q, k, v, bias))))
         return tokens + self.drop_path(self.mlp(self.mlp_norm(tokens)))
 
@@ -96,10 +100,11 @@ def offset_buckets(exact: int, reach: int) -> list[int]:
 class CrossAttention(nn.Module):
     """One layer of the bridge: fine tokens ask the coarse tokens, eq. 5, then a feed-forward layer.
 
-    beta of eq. 4 is learned per head and starts at 1.
+    beta of eq. 4 is learned per head and starts at 1. With `distance`, scores fall with the distance of a coarse
+    token, by a slope >= 0 learned per head; the slopes start between 1 and 10 per 1000 km (not in the paper).
     """
 
-    def __init__(self, dim: int, heads: int, head_dim: int, mlp_ratio: float) -> None:
+    def __init__(self, dim: int, heads: int, head_dim: int, mlp_ratio: float, *, distance: bool = False) -> None:
         super().__init__()
         self.heads = heads
         inner = heads * head_dim
@@ -107,11 +112,14 @@ class CrossAttention(nn.Module):
         self.query = nn.Linear(dim, inner)
         self.project = nn.Linear(inner, dim)
         self.beta = nn.Parameter(torch.ones(heads))
+        self.log_slope = nn.Parameter(torch.linspace(0.0, math.log(10.0), heads)) if distance else None
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = FeedForward(dim, mlp_ratio)
 
-    def forward(self, tokens: Tensor, keys: Tensor, values: Tensor, gamma: Tensor) -> Tensor:
-        """Tokens (B, Q, D) ask keys and values (G, heads, K, d_h) of G days; gamma (B, Q, K).
+    def forward(
+        self, tokens: Tensor, keys: Tensor, values: Tensor, gamma: Tensor | None, distance: Tensor | None = None
+    ) -> Tensor:
+        """Tokens (B, Q, D) ask keys and values (G, heads, K, d_h) of G days; gamma and 1000 km, (B, Q, K).
 
         B is a multiple of G: each day serves B / G consecutive tiles, whose queries are asked together.
         """
@@ -119,14 +127,21 @@ class CrossAttention(nn.Module):
         days = keys.shape[0]
         together = tokens.reshape(days, -1, dim)
         (q,) = split_heads(self.query(self.norm(together)), self.heads, parts=1)
-        bias = self.beta[:, None, None] * gamma.reshape(days, 1, -1, gamma.shape[-1])
+        bias = None
+        if gamma is not None:
+            bias = self.beta[:, None, None] * gamma.reshape(days, 1, -1, gamma.shape[-1])
+        if self.log_slope is not None and distance is not None:
+            fall = -self.log_slope.exp()[:, None, None] * distance.reshape(days, 1, -1, distance.shape[-1])
+            bias = fall if bias is None else bias + fall
         together = together + self.project(merge_heads(attend(q, keys, values, bias)))
         together = together + self.mlp(self.mlp_norm(together))
         return together.reshape(batch, count, dim)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """softmax(QK^T / sqrt(d_h) + B) V for (..., tokens, d_h); the bias broadcasts to (..., queries, keys)."""
+    if bias is None:
+        return F.scaled_dot_product_attention(q, k, v)
     if torch.is_grad_enabled() and q.device.type == "cpu":  # no fused kernel there when the bias is learned
         scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-2, -1))
         return torch.matmul((scores + bias.to(scores.dtype)).softmax(dim=-1), v)

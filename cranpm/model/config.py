@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 
 from cranpm.errors import CranpmError
-from cranpm.variables import CHANNELS, LOCAL_CHANNELS
+from cranpm.variables import CHANNELS, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,16 @@ class ModelConfig:
         wind_sectors: directions that the wind is sorted into.
         calm: speed below which the wind has no direction, m/s.
         channels: the coarse channels, in order.
-        local_channels: the channels of a tile, in order.
+        local_channels: the channels of a tile, in order: maps of PM2.5, that of day t first, then of the place what the
+            network is to know.
+        fusion: how a tile learns of the day: "cross" is the paper's bridge, the others are its Table 3
+            (`cranpm.model.fusion`).
+        elevation_bias, wind_order, wind_bias: whether eq. 2, the order of tokens and eq. 4 are there.
+        distance_bias: whether attention to coarse tokens falls off with their distance; not in the paper.
+        upsampling: "shuffle" (section 3.6) or "transposed" convolutions.
+        padding: what the decoder's convolutions see beyond a tile: "zeros", or its edge again ("replicate").
+        output: what the last layer gives: the "change" from today (eq. 1), the "level" itself, or "scale": how much of
+            today's map and of the forecast composition to take, and a change.
     """
 
     name: str
@@ -63,6 +72,14 @@ class ModelConfig:
     calm: float = 0.1
     channels: tuple[str, ...] = CHANNELS
     local_channels: tuple[str, ...] = LOCAL_CHANNELS
+    fusion: str = "cross"
+    elevation_bias: bool = True
+    wind_order: bool = True
+    wind_bias: bool = True
+    distance_bias: bool = False
+    upsampling: str = "shuffle"
+    padding: str = "zeros"
+    output: str = "change"
 
     def __post_init__(self) -> None:
         _refuse_unless(self.tile % self.patch == 0, f"a tile of {self.tile} px does not divide into {self.patch} px")
@@ -78,6 +95,29 @@ class ModelConfig:
             _refuse_unless(dim % 4 == 0, f"{branch} width {dim} must be a multiple of 4 (2-D sine embedding)")
         for name in ("u10_t", "v10_t"):
             _refuse_unless(name in self.channels, f"channel '{name}' is needed for the wind order and is not there")
+        for name, known in CHOICES.items():
+            found = getattr(self, name)
+            _refuse_unless(found in known, f"{name} '{found}' unknown; known: {', '.join(known)}")
+        place = tuple(name for name in PLACE if name in self.local_channels)
+        ordered = self.maps[:1] == ("pm2p5_t",) and self.local_channels == (*self.maps, *place)
+        _refuse_unless(
+            ordered,
+            f"local channels {', '.join(self.local_channels)}: pm2p5_t first, then maps, then {', '.join(PLACE)}",
+        )
+        _refuse_unless(
+            FORECAST_MAP not in self.maps or FORECAST_MAP in self.channels,
+            f"the map '{FORECAST_MAP}' is made of the coarse channel of that name, which is not there",
+        )
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The channels of a tile that are maps of PM2.5, in order."""
+        return tuple(name for name in self.local_channels if name.startswith("pm2p5"))
+
+    @property
+    def state_per_lead(self) -> bool:
+        """Whether the day state depends on the lead: where forecasts for the valid day are read."""
+        return any(name in FORECAST_CHANNELS for name in self.channels)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -106,9 +146,23 @@ class ModelConfig:
                 near = get_close_matches(key, known, n=1)
                 hint = f" (did you mean '{near[0]}'?)" if near else ""
                 raise CranpmError(f"model configuration: unknown key '{key}'{hint}")
-        if missing := [key for key in known if key not in values]:
+        if missing := [key for key in known if key not in values and key not in LATER]:
             raise CranpmError(f"model configuration: keys missing: {', '.join(missing)}")
         return ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})  # type: ignore[arg-type]
+
+
+PLACE = LOCAL_CHANNELS[2:]
+"""What a tile may know of its place: elevation, latitude, longitude."""
+
+LATER = ("fusion", "elevation_bias", "wind_order", "wind_bias", "distance_bias", "upsampling", "padding", "output")
+"""Keys that checkpoints of the first version do not have; their defaults are what those checkpoints are."""
+
+CHOICES = {
+    "fusion": ("cross", "none", "off", "sum", "film", "concat", "reverse", "both"),
+    "upsampling": ("shuffle", "transposed"),
+    "padding": ("zeros", "replicate"),
+    "output": ("change", "level", "scale"),
+}
 
 
 def token_grid(shape: tuple[int, int], patch: int) -> tuple[int, int]:
@@ -142,4 +196,34 @@ SMALL = ModelConfig(
 )
 """The same network for two CPU cores: every mechanism is there, 1.7 million parameters."""
 
-CONFIGS: dict[str, ModelConfig] = {config.name: config for config in (PAPER_96M, SMALL)}
+FORECAST = (
+    *("u10", "v10", "t2m", "sp", "tp"),
+    *("u_850", "v_850", "t_850", "q_850", "z_500"),
+    *("pm2p5", "pm10", "no2", "o3", "co"),
+)
+"""What `plus` reads of the forecast for the valid day: the surface, 850 hPa, the height of 500 hPa, the composition."""
+
+
+def plus(base: ModelConfig, name: str) -> ModelConfig:
+    """A network with forecast channels, a distance bias, and an output that scales today's map and the forecast.
+
+    It does not know where on Earth a tile lies: latitude and longitude outside the trained region mislead it.
+    """
+    return replace(
+        base,
+        name=name,
+        channels=(*CHANNELS, *(f"{variable}_f" for variable in FORECAST)),
+        local_channels=("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, "elevation"),
+        distance_bias=True,
+        padding="replicate",
+        output="scale",
+    )
+
+
+PLUS_96M = plus(PAPER_96M, "plus-96m")
+"""The paper's network that also knows the forecast for the valid day."""
+
+PLUS_SMALL = plus(SMALL, "plus-small")
+"""The same for two CPU cores."""
+
+CONFIGS: dict[str, ModelConfig] = {config.name: config for config in (PAPER_96M, SMALL, PLUS_96M, PLUS_SMALL)}

@@ -7,33 +7,36 @@ from torch import Tensor, nn
 
 
 class Decoder(nn.Module):
-    """One up-block per doubling, then a 1x1 convolution that starts at zero: the untrained residual is 0."""
+    """One up-block per doubling, then a 1x1 convolution that starts at zero: untrained, its fields are 0."""
 
-    def __init__(self, dim: int, widths: tuple[int, ...]) -> None:
+    def __init__(
+        self, dim: int, widths: tuple[int, ...], fields: int = 1, upsampling: str = "shuffle", padding: str = "zeros"
+    ) -> None:
         super().__init__()
         steps = zip((dim, *widths), widths, strict=False)
-        self.up = nn.ModuleList(UpBlock(before, after) for before, after in steps)
-        self.head = nn.Conv2d(widths[-1], 1, kernel_size=1)
+        block = UpBlock if upsampling == "shuffle" else TransposedBlock
+        self.up = nn.ModuleList(block(before, after, padding) for before, after in steps)
+        self.head = nn.Conv2d(widths[-1], fields, kernel_size=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens (B, N, D) in raster order of a grid; residual (B, S, S) in normalised units."""
+        """Tokens (B, N, D) in raster order of a grid; fields (B, F, S, S)."""
         field = tokens.unflatten(1, grid).permute(0, 3, 1, 2)
         for block in self.up:
             field = block(field)
-        return self.head(field).squeeze(1)
+        return self.head(field)
 
 
 class UpBlock(nn.Module):
     """3x3 convolution to 4C channels, PixelShuffle to C at twice the resolution, one residual block."""
 
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, before: int, after: int, padding: str) -> None:
         super().__init__()
-        self.expand = nn.Conv2d(before, 4 * after, kernel_size=3, padding=1)
+        self.expand = nn.Conv2d(before, 4 * after, kernel_size=3, padding=1, padding_mode=padding)
         self.shuffle = nn.PixelShuffle(2)
-        self.first = nn.Conv2d(after, after, kernel_size=3, padding=1)
-        self.second = nn.Conv2d(after, after, kernel_size=3, padding=1)
+        self.first = nn.Conv2d(after, after, kernel_size=3, padding=1, padding_mode=padding)
+        self.second = nn.Conv2d(after, after, kernel_size=3, padding=1, padding_mode=padding)
         self.act = nn.GELU()
         nn.init.kaiming_normal_(self.expand.weight, nonlinearity="relu")  # or the signal fades, block by block
         with torch.no_grad():  # the four pixels of a group start equal: no checkerboard
@@ -43,4 +46,20 @@ class UpBlock(nn.Module):
     def forward(self, field: Tensor) -> Tensor:
         """(B, before, h, w) to (B, after, 2h, 2w)."""
         field = self.act(self.shuffle(self.expand(field)))
+        return field + self.second(self.act(self.first(field)))
+
+
+class TransposedBlock(nn.Module):
+    """What Table 3 (R4) puts in the place of PixelShuffle: a transposed convolution, then one residual block."""
+
+    def __init__(self, before: int, after: int, padding: str) -> None:
+        super().__init__()
+        self.expand = nn.ConvTranspose2d(before, after, kernel_size=2, stride=2)
+        self.first = nn.Conv2d(after, after, kernel_size=3, padding=1, padding_mode=padding)
+        self.second = nn.Conv2d(after, after, kernel_size=3, padding=1, padding_mode=padding)
+        self.act = nn.GELU()
+
+    def forward(self, field: Tensor) -> Tensor:
+        """(B, before, h, w) to (B, after, 2h, 2w)."""
+        field = self.act(self.expand(field))
         return field + self.second(self.act(self.first(field)))

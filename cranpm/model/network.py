@@ -18,11 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cranpm.model.attention import CrossAttention, ElevationBlock, split_heads
-from cranpm.model.config import ModelConfig, token_grid
+from cranpm.model.config import PLACE, ModelConfig, token_grid
 from cranpm.model.decoder import Decoder
+from cranpm.model.fusion import Blind, other_fusion
 from cranpm.model.statistics import Statistics
 from cranpm.model.swin import SwinBlock, Windows
-from cranpm.model.wind import WindOrder, upwind_cosine
+from cranpm.model.wind import Way, WindOrder
+from cranpm.variables import FORECAST_MAP, PM_OFFSET, PM_SCALE
 
 
 class CranPM(nn.Module):
@@ -42,10 +44,13 @@ class CranPM(nn.Module):
         }.items():
             self.register_buffer(f"{branch}_mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
             self.register_buffer(f"{branch}_std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
-        self.global_branch = GlobalBranch(config)
+        self.global_branch = GlobalBranch(config) if config.fusion != "off" else Blind(config)
         self.local_branch = LocalBranch(config)
-        self.bridge = Bridge(config)
-        self.decoder = Decoder(config.local_dim, config.decoder_widths)
+        self.bridge = Bridge(config) if config.fusion == "cross" else other_fusion(config)
+        self.output = Output(config)
+        self.decoder = Decoder(
+            config.local_dim, config.decoder_widths, self.output.fields, config.upsampling, config.padding
+        )
 
     def forward(
         self, coarse: Tensor, coarse_elevation: Tensor, pm: Tensor, elevation: Tensor, lats: Tensor, lons: Tensor,
@@ -78,7 +83,7 @@ class CranPM(nn.Module):
         Args:
             state: states of G days, shape (G, K, D). B is a multiple of G, and each day serves the next B / G
                 tiles of the batch: G = 1 is one day for all, G = B a day for each.
-            pm: fine PM2.5 of days t and t-1 without gaps, ug m-3, shape (B, 2, S, S).
+            pm: the maps of the configuration without gaps, day t's first, ug m-3, shape (B, 2, S, S) in the paper.
             elevation: metres, shape (B, S, S).
             lats, lons: of the tile's rows and columns, degrees, shape (B, S).
             wind: 10 m wind of day t at the fine tokens, m/s eastward and northward, shape (B, Q, 2).
@@ -89,13 +94,23 @@ class CranPM(nn.Module):
         Returns:
             f of eq. 1, shape (B, S, S), in normalised units: the forecast is PM2.5(t) + 20 f.
         """
-        rows = lats[:, None, :, None].expand(-1, -1, -1, elevation.shape[-1])
-        columns = lons[:, None, None, :].expand(-1, -1, elevation.shape[-2], -1)
-        tile = torch.cat([pm, elevation[:, None], rows, columns], dim=1)
+        held = self.bridge.keys_values(state)
+        return self.forward_held(held, pm, elevation, lats, lons, wind, queries, keys, lead)
+
+    def forward_held(
+        self, held: list[tuple[Tensor, ...]], pm: Tensor, elevation: Tensor, lats: Tensor, lons: Tensor,
+        wind: Tensor, queries: Tensor, keys: Tensor, lead: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """As `forward_tiles`, with what `bridge.keys_values` makes of the states, once for all tiles of a day."""
+        place = {
+            "elevation": elevation[:, None],
+            "latitude": lats[:, None, :, None].expand(-1, -1, -1, elevation.shape[-1]),
+            "longitude": lons[:, None, None, :].expand(-1, -1, elevation.shape[-2], -1),
+        }
+        tile = torch.cat([pm, *(place[name] for name in PLACE if name in self.config.local_channels)], dim=1)
         tokens = self.local_branch((tile - self.local_mean) / self.local_std, elevation, lead)
-        gamma = upwind_cosine(queries, keys, wind, calm=self.config.calm)
-        tokens = self.bridge(tokens, self.bridge.keys_values(state), gamma)
-        return self.decoder(tokens, self.config.grid)
+        tokens = self.bridge(tokens, held, Way(queries, keys, wind))
+        return self.output(self.decoder(tokens, self.config.grid), pm, lead)
 
 
 class GlobalBranch(nn.Module):
@@ -108,9 +123,10 @@ class GlobalBranch(nn.Module):
         self.patch, self.window = config.coarse_patch, window
         self.embed = Embedding(len(config.channels), dim, config.coarse_patch, config.coarse_grid, config.dropout)
         self.elevation = ElevationBlock(
-            dim, heads, elevation_scale=config.e0_global, mlp_ratio=config.mlp_ratio, drop_path=drops[0]
-        )
-        self.wind = WindOrder(window, sectors=config.wind_sectors, calm=config.calm)
+            dim, heads, elevation_scale=config.e0_global if config.elevation_bias else None,
+            mlp_ratio=config.mlp_ratio, drop_path=drops[0],
+        )  # fmt: skip
+        self.wind = WindOrder(window, sectors=config.wind_sectors, calm=config.calm) if config.wind_order else None
         self.swin = nn.ModuleList(
             SwinBlock(dim, heads, window, mlp_ratio=config.mlp_ratio, drop_path=drop) for drop in drops[1:]
         )
@@ -123,7 +139,7 @@ class GlobalBranch(nn.Module):
         tokens = self.elevation(tokens, token_means(elevation[:, None], self.patch).flatten(1), grid)
         token_wind = token_means(wind, self.patch).permute(0, 2, 3, 1)
         layouts = [Windows(grid, self.window), Windows(grid, self.window, shift=self.window // 2)]
-        orders = [self.wind(token_wind, windows) for windows in layouts]
+        orders = [self.wind(token_wind, windows) if self.wind else None for windows in layouts]
         for index, block in enumerate(self.swin):  # even blocks: windows on the grid; odd: shifted by half of one
             tokens = block(tokens, layouts[index % 2], orders[index % 2])
         return self.norm(tokens)
@@ -142,8 +158,9 @@ class LocalBranch(nn.Module):
         self.lead = nn.Embedding(len(config.leads), dim)
         nn.init.trunc_normal_(self.lead.weight, std=0.5)  # of the size of the tokens: leads differ from the start
         self.elevation = ElevationBlock(
-            dim, heads, elevation_scale=config.e0_local, mlp_ratio=config.mlp_ratio, drop_path=drops[0]
-        )
+            dim, heads, elevation_scale=config.e0_local if config.elevation_bias else None,
+            mlp_ratio=config.mlp_ratio, drop_path=drops[0],
+        )  # fmt: skip
         self.layouts = [Windows(config.grid, window), Windows(config.grid, window, shift=window // 2)]
         self.swin = nn.ModuleList(
             SwinBlock(dim, heads, window, mlp_ratio=config.mlp_ratio, drop_path=drop) for drop in drops[1:]
@@ -163,12 +180,19 @@ class Bridge(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.heads = config.bridge_heads
+        self.heads, self.calm = config.bridge_heads, config.calm
+        self.wind_bias, self.distance_bias = config.wind_bias, config.distance_bias
         width = 2 * config.bridge_heads * config.bridge_head_dim
         self.project = nn.Linear(config.global_dim, config.local_dim, bias=False)
         self.key_value = nn.ModuleList(nn.Linear(config.local_dim, width) for _ in range(config.bridge_layers))
         self.layers = nn.ModuleList(
-            CrossAttention(config.local_dim, config.bridge_heads, config.bridge_head_dim, config.mlp_ratio)
+            CrossAttention(
+                config.local_dim,
+                config.bridge_heads,
+                config.bridge_head_dim,
+                config.mlp_ratio,
+                distance=config.distance_bias,
+            )
             for _ in range(config.bridge_layers)
         )
         self.norm = nn.LayerNorm(config.local_dim)
@@ -178,11 +202,47 @@ class Bridge(nn.Module):
         coarse = self.project(state)
         return [split_heads(linear(coarse), self.heads, parts=2) for linear in self.key_value]
 
-    def forward(self, tokens: Tensor, keys_values: list[tuple[Tensor, ...]], gamma: Tensor) -> Tensor:
-        """Tokens (B, Q, D) with the large-scale context; gamma of eq. 4, shape (B, Q, K)."""
+    def forward(self, tokens: Tensor, keys_values: list[tuple[Tensor, ...]], way: Way) -> Tensor:
+        """Tokens (B, Q, D) with the large-scale context."""
+        gamma = way.upwind(self.calm) if self.wind_bias else None
+        distance = way.distance() if self.distance_bias else None
         for layer, (keys, values) in zip(self.layers, keys_values, strict=True):
-            tokens = layer(tokens, keys, values, gamma)
+            tokens = layer(tokens, keys, values, gamma, distance)
         return self.norm(tokens)
+
+
+class Output(nn.Module):
+    """From the last layer's fields to the residual f of eq. 1, shape (B, S, S).
+
+    "change": the field itself. "level": the field is the normalised forecast. "scale": with fields d, psi and phi,
+    forecast = (b + psi) PM(t) + (c + phi) F + a + 20 d, where F is the forecast composition at 1 km, and a, b, c are
+    learned per lead: the scale and change of the offline coupling (its eq. 8) on two bases. Training starts a, b and c
+    at the linear blend of the two maps that fits best; before, with a = c = 0 and b = 1, it is persistence.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.kind, self.first_lead = config.output, config.leads[0]
+        self.forecast = config.maps.index(FORECAST_MAP) if FORECAST_MAP in config.maps else None
+        self.fields = 1
+        if self.kind == "scale":
+            self.fields = 2 if self.forecast is None else 3
+            start = torch.tensor([0.0, 1.0, 0.0])[: self.fields]
+            self.blend = nn.Parameter(start.repeat(len(config.leads), 1))  # a / 20, b and c of every lead
+
+    def bases(self, pm: Tensor) -> Tensor:
+        """What is scaled, in units of 20 ug m-3: 1, today's map, the forecast's; shape (B, 2 or 3, S, S)."""
+        maps = [pm[:, 0]] if self.forecast is None else [pm[:, 0], pm[:, self.forecast]]
+        return torch.stack([torch.ones_like(pm[:, 0]), *(values / PM_SCALE for values in maps)], dim=1)
+
+    def forward(self, fields: Tensor, pm: Tensor, lead: Tensor) -> Tensor:
+        """Fields (B, F, S, S) of the last layer, the tile's maps in ug m-3, and the lead (B,)."""
+        if self.kind == "level":
+            return fields[:, 0] - (pm[:, 0] - PM_OFFSET) / PM_SCALE
+        if self.kind == "change":
+            return fields[:, 0]
+        scales = fields + self.blend[lead - self.first_lead][:, :, None, None]
+        return (scales * self.bases(pm)).sum(dim=1) - pm[:, 0] / PM_SCALE
 
 
 class Embedding(nn.Module):

@@ -20,7 +20,7 @@ PARTS = (  # label, module prefixes, how often it runs
     ("local: elevation-aware block", ("local_branch.elevation",), "tile"),
     ("local: Swin blocks", ("local_branch.swin",), "tile"),
     ("bridge: cross-attention", ("bridge.layers", "bridge.norm"), "tile"),
-    ("decoder", ("decoder",), "tile"),
+    ("decoder and output", ("decoder", "output"), "tile"),
 )
 
 
@@ -77,11 +77,11 @@ def empty_inputs(config: ModelConfig) -> tuple[Tensor, ...]:
     """Arguments of `CranPM.forward` for one day and one tile, without memory behind them."""
     import torch
 
-    (height, width), side = config.coarse_shape, config.tile
+    (height, width), side, maps = config.coarse_shape, config.tile, len(config.maps)
     queries = config.grid[0] * config.grid[1]
     keys = config.coarse_grid[0] * config.coarse_grid[1]
     shapes = (
-        (1, len(config.channels), height, width), (1, height, width), (1, 2, side, side), (1, side, side),
+        (1, len(config.channels), height, width), (1, height, width), (1, maps, side, side), (1, side, side),
         (1, side), (1, side), (1, queries, 2), (1, queries, 2), (1, keys, 2),
     )  # fmt: skip
     return (*(torch.zeros(shape, device="meta") for shape in shapes), torch.ones(1, dtype=torch.long, device="meta"))

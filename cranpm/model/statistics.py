@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cranpm.errors import CranpmError
-from cranpm.variables import CHANNELS, COARSE, LEVELS, LOCAL_CHANNELS, PM_OFFSET, PM_SCALE
+from cranpm.variables import CHANNELS, COARSE, FORECAST_CHANNELS, LEVELS, LOCAL_CHANNELS, PM_OFFSET, PM_SCALE
 
 Scale = tuple[float, float]  # what is subtracted, then what is divided by, in the channel's unit
 
@@ -66,6 +66,11 @@ LOCAL_SCALES: dict[str, Scale] = {
 """Constants of the fine channels: (x - 15) / 20 for PM2.5 (Table S4); km; Europe's centre and half-width."""
 
 
+def _analysis(name: str) -> str:
+    """Whose scale a forecast channel takes: that of the same variable of day t."""
+    return f"{name.removesuffix('_f')}_t" if name in FORECAST_CHANNELS else name
+
+
 def nominal() -> Statistics:
     """Round numbers of a mid-latitude climate, for a network that was never trained."""
     coarse = {channel: _NOMINAL[channel.rsplit("_", 1)[0]] for channel in CHANNELS}
@@ -73,6 +78,7 @@ def nominal() -> Statistics:
 
 
 def _ordered(scales: Mapping[str, Scale], channels: Sequence[str], part: str) -> tuple[list[float], list[float]]:
+    channels = [name if name in scales else _analysis(name) for name in channels]
     if missing := [name for name in channels if name not in scales]:
         extra = [name for name in scales if name not in channels]
         raise CranpmError(

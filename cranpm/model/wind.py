@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ class WindOrder(nn.Module):
 
     def sectors(self, wind: Tensor) -> Tensor:
         """Nearest sector of each wind vector (..., 2), m/s east and north; the last index + 1 means calm."""
-        nearest = (wind @ self.headings.t()).argmax(dim=-1)
+        along = (wind[..., None, :] * self.headings).sum(dim=-1)  # no matrix product: bfloat16 would turn the wind
+        nearest = along.argmax(dim=-1)
         speed = wind.square().sum(dim=-1)
         return torch.where(speed >= self.calm**2, nearest, torch.full_like(nearest, len(self.headings)))
 
@@ -66,6 +68,29 @@ def sector_orders(window: int, sectors: int = 16) -> Tensor:
     along = (_headings(sectors) @ places.T).mul(1e6).round()  # rounding makes equal projections tie
     raster = torch.arange(window * window)
     return torch.cat([along.argsort(dim=1, stable=True), raster[None]])
+
+
+@dataclass(frozen=True)
+class Way:
+    """From the coarse tokens to the fine ones: what biases may ask about it.
+
+    Attributes:
+        queries, keys: positions of the fine and the coarse tokens, km east and north, shapes (B, Q, 2), (B, K, 2).
+        wind: at the fine tokens, m/s, shape (B, Q, 2).
+    """
+
+    queries: Tensor
+    keys: Tensor
+    wind: Tensor
+
+    def upwind(self, calm: float) -> Tensor:
+        """gamma of eq. 4, shape (B, Q, K)."""
+        return upwind_cosine(self.queries, self.keys, self.wind, calm=calm)
+
+    def distance(self) -> Tensor:
+        """Distances in 1000 km, shape (B, Q, K)."""
+        apart = self.queries[:, :, None] / KM_UNIT - self.keys[:, None] / KM_UNIT
+        return apart.square().sum(dim=-1).sqrt()
 
 
 def upwind_cosine(queries: Tensor, keys: Tensor, wind: Tensor, *, calm: float = 0.1) -> Tensor:

@@ -27,6 +27,7 @@ from cranpm.tiles import plan_tiles
 from cranpm.train.loader import Steps, feed
 from cranpm.train.recipe import Past, Recipe, Schedule
 from cranpm.train.stores import make_stores, store_path
+from cranpm.variables import FORECAST_CHANNELS
 
 STATISTICS = "statistics.json"
 
@@ -125,7 +126,8 @@ class Days(LightningDataModule):
         return batch
 
     def _held(self, past: Past) -> HeldStore:
-        return hold(store_path(self.recipe, self.region, past, self.cache), past.dates)
+        issued = [name.removesuffix("_f") for name in self.recipe.config.channels if name in FORECAST_CHANNELS]
+        return hold(store_path(self.recipe, self.region, past, self.cache), past.dates, issued)
 
     def _on_disk(self) -> tuple[DiskStore, DiskStore]:
         """The store's days of the pack's training and validation years."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from cranpm.data.dataset import Batch
 from cranpm.errors import CranpmError
 from cranpm.model.network import CranPM
+from cranpm.train.blend_start import start_from_blend
 from cranpm.train.cached_day import run_group
 from cranpm.train.objective import counts, sums
 from cranpm.train.optimiser import learning_rate, make_optimiser
@@ -63,6 +64,7 @@ class Training(LightningModule):
         with torch.device("cpu"):
             torch.manual_seed(self.seed)
             self.network = CranPM(self.recipe.config, days.statistics)
+            start_from_blend(self.network, days.train, self.seed)
             self.average = None
             if self.schedule.average:
                 self.average = copy.deepcopy(self.network).eval().requires_grad_(False)

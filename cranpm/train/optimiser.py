@@ -21,8 +21,8 @@ def learning_rate(schedule: Schedule, step: int) -> float:
 
 
 def make_optimiser(network: CranPM, schedule: Schedule) -> torch.optim.AdamW:
-    """AdamW; only the matrices and kernels decay, not biases, norms, tables, alpha and beta."""
-    kept = ("table", "lead")
+    """AdamW; only the matrices and kernels decay, not biases, norms, tables, alpha, beta and the blend."""
+    kept = ("table", "lead", "blend")
     decayed: list[Tensor] = []
     free: list[Tensor] = []
     for name, parameter in network.named_parameters():

@@ -12,7 +12,6 @@ from cranpm.model.config import CONFIGS
 from cranpm.model.decoder import UpBlock
 from cranpm.model.network import CranPM
 from cranpm.model.statistics import nominal
-from cranpm.model.wind import upwind_cosine
 from tests.model.examples import coarse_inputs, tile_inputs
 
 KeysValues = list[tuple[Tensor, ...]]
@@ -70,19 +69,7 @@ class GroupedShuffle(nn.Module):
 
 def tile_forward(network: CranPM) -> TileForward:
     """`CranPM.forward_tiles` for the tiles of one day, with the bridge's keys and values given instead of the state."""
-
-    def forward(
-        held: KeysValues, pm: Tensor, elevation: Tensor, lats: Tensor, lons: Tensor,
-        wind: Tensor, queries: Tensor, keys: Tensor, lead: Tensor,
-    ) -> Tensor:  # fmt: skip
-        rows = lats[:, None, :, None].expand(-1, -1, -1, elevation.shape[-1])
-        columns = lons[:, None, None, :].expand(-1, -1, elevation.shape[-2], -1)
-        tile = torch.cat([pm, elevation[:, None], rows, columns], dim=1)
-        tokens = network.local_branch((tile - network.local_mean) / network.local_std, elevation, lead)
-        tokens = network.bridge(tokens, held, upwind_cosine(queries, keys, wind, calm=network.config.calm))
-        return network.decoder(tokens, network.config.grid)
-
-    return forward
+    return network.forward_held
 
 
 def encode(network: CranPM, day: list[Tensor]) -> KeysValues:

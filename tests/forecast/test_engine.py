@@ -39,8 +39,9 @@ def engine(request) -> Engine:
 
 
 def batch(engine, store, *tiles):
-    day = day_inputs(store, DAY, engine.spec.channels)
-    return day, tile_inputs(store, day, tiles, patch=engine.spec.patch, coarse_patch=engine.spec.coarse_patch)
+    spec = engine.spec
+    day = day_inputs(store, DAY, spec.channels)
+    return day, tile_inputs(store, day, tiles, patch=spec.patch, coarse_patch=spec.coarse_patch, maps=spec.maps)
 
 
 def test_residuals_have_the_shape_of_the_tiles_and_are_finite(engine, store):

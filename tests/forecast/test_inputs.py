@@ -82,7 +82,7 @@ def test_wind_at_tokens_is_the_coarse_wind_of_the_day_there():
     store = make_store()
     day = day_inputs(store, DAY)
     ramp = np.broadcast_to(day.grid.lons.astype(np.float32), day.grid.shape)
-    day.coarse[CHANNELS.index("u10_t")], day.coarse[CHANNELS.index("v10_t")] = ramp, -ramp
+    day.wind[:] = ramp, -ramp
     wind = tile_inputs(store, day, [TILE], patch=8, coarse_patch=4).wind[0]
     expected = store.fine.lons[56:88].reshape(4, 8).mean(axis=1)
     np.testing.assert_allclose(wind[:4, 0], expected, rtol=1e-5)

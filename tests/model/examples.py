@@ -45,12 +45,12 @@ def coarse_inputs(config: ModelConfig = TINY, days: int = 1, *, shape: tuple[int
 def tile_inputs(config: ModelConfig = TINY, tiles: int = 2, *, shape: tuple[int, int] | None = None) -> list[Tensor]:
     """The arguments of `forward_tiles` after the state."""
     rng = np.random.default_rng(12)
-    side, queries = config.tile, config.grid[0] * config.grid[1]
+    side, queries, maps = config.tile, config.grid[0] * config.grid[1], len(config.maps)
     rows, columns = (-(-n // config.coarse_patch) for n in shape or config.coarse_shape)
     lats = 46 - 0.01 * np.arange(side) + 0.1 * np.arange(tiles)[:, None]
     lons = 9 + 0.01 * np.arange(side) + 0.1 * np.arange(tiles)[:, None]
     arrays = (
-        rng.uniform(2, 60, (tiles, 2, side, side)), rng.uniform(0, 2500, (tiles, side, side)), lats, lons,
+        rng.uniform(2, 60, (tiles, maps, side, side)), rng.uniform(0, 2500, (tiles, side, side)), lats, lons,
         rng.normal(0, 4, (tiles, queries, 2)), rng.uniform(-60, 60, (tiles, queries, 2)),
         rng.uniform(-900, 900, (tiles, rows * columns, 2)),
     )  # fmt: skip

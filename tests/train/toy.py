@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -59,6 +59,10 @@ class ToyStore:
         self.maps[rng.random(self.maps.shape) < 0.02] = np.nan
         self.measured = (level[:, None] + rng.normal(0, 1, (days, len(STATIONS)))).astype(np.float32)
         self.measured[rng.random(self.measured.shape) < 0.1] = np.nan
+        self.issued = rng.normal(20, 1, (days, 3, len(COARSE), *self.coarse.shape)).astype(np.float32)
+
+    def forecast(self, day: date, lead: int, channels: Sequence[str]) -> np.ndarray:
+        return self.issued[self.days.index(day), lead - 1, [list(COARSE).index(name) for name in channels]]
 
     def stations(self) -> StationTable:
         return STATIONS
@@ -115,9 +119,9 @@ def recipe(schedule: Schedule = SCHEDULE, batch: Sampling = BATCH, objective: We
     return ToyRecipe("toy", "europe", "small", (1, 2), batch, objective, schedule, Validation(every=9, tiles=1))
 
 
-def held(seed: int = 0, days: int = 40) -> HeldStore:
+def held(seed: int = 0, days: int = 40, issued: Sequence[str] = ()) -> HeldStore:
     store = ToyStore(seed, days)
-    return HeldStore(store, store.days)  # type: ignore[arg-type]
+    return HeldStore(store, store.days, issued)  # type: ignore[arg-type]
 
 
 def examples(seed: int = 0, *, leads: tuple[int, ...] = (1, 2), days: int = 40) -> Examples:
