@@ -15,6 +15,7 @@ COMMANDS = {
     "region": Entry("cranpm.regions.commands:app", "Region packs, and how good a model is there (eval)."),
     "forecast": Entry("cranpm.forecast.commands:forecast", "Forecast the 1 km maps of the days after a date."),
     "train": Entry("cranpm.train.commands:train", "Train a checkpoint on a region."),
+    "ablate": Entry("cranpm.train.commands:ablate", "Which mechanisms earn their place, on the sample world."),
     "sample": Entry("cranpm.sample.commands:sample", "Write simulated days of a region in the providers' formats."),
     "data": Entry("cranpm.data.commands:app", "Look into products and prepare them as a store."),
     "model": Entry("cranpm.model.commands:app", "Checkpoints and configurations: list, show."),

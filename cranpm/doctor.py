@@ -29,6 +29,7 @@ NEEDS = {
     "forecast (a store)": ("train",),
     "forecast (simulated days)": ("stations", "terrain", "train"),
     "train": ("train",),
+    "ablate": ("train",),
     "sample": ("stations", "terrain"),
     "data inspect, prepare": ("stations", "terrain"),
     "model list, show": ("train",),

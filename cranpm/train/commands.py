@@ -1,4 +1,4 @@
-"""`cranpm train`: a checkpoint from a recipe."""
+"""`cranpm train`: a checkpoint from a recipe. `cranpm ablate`: which mechanisms earn their place."""
 
 from __future__ import annotations
 
@@ -58,6 +58,54 @@ def train(
     with _shown(made) as (prepared, tell):
         made.run(resume=resume, prepared=prepared, tell=tell)
     _say_how_it_ended(made)
+
+
+def ablate(
+    only: str = typer.Option("", help="Keys or tables, with commas: R2,iv or c. [default: all]"),
+    seeds: int = typer.Option(8, help="Runs of each; a variant and the full network share seeds."),
+    out: Path = typer.Option(Path("docs/ablations"), help="Folder of the runs' lines, the table and the picture."),
+    recipe: str = typer.Option("ablation", help="A shipped recipe or the path of one, on simulated days."),
+    processes: int = typer.Option(2, help="Runs at a time, one core each."),
+    report: bool = typer.Option(False, "--report", help="Only make table and picture of what is there."),
+) -> None:
+    """Train and score the full network and what is left when something is taken out (the paper's Table 3).
+
+    a: other ways of fusion. b: the training built up. c: removals R1 to R8. d: what is not in the paper. Every finished
+    run is a line of OUT/runs.jsonl; a run that is there is not made again, so the command may be stopped at any time.
+
+    Example: cranpm ablate --only R2,R3 --seeds 3 --out runs/ablations
+    """
+    from cranpm.errors import CranpmError, require
+
+    require("torch", extra="train")
+    require("lightning", extra="train")
+    from cranpm.data.progress import progress_bar
+    from cranpm.folders import cache_folder
+    from cranpm.train import ablation, ablation_report
+    from cranpm.train.recipe import recipe_hash, recipe_path
+
+    path, lines = recipe_path(recipe), out / "runs.jsonl"
+    variants = ablation.find_variants([key.strip() for key in only.split(",") if key.strip()])
+    if not report:
+        with progress_bar() as tell:
+            for ready, total in ablation.simulate(path, cache_folder()):
+                tell("simulated days", ready, total)
+            runs = ablation.ablate(path, variants, seeds, lines, cache_folder(), processes=processes)
+            for done, wanted, result in runs:
+                tell("runs", done, wanted)
+                if result is not None:
+                    rmse = ", ".join(f"T+{lead} {result.rmse(lead):.2f}" for lead in result.squared)
+                    typer.echo(
+                        f"{result.variant} seed {result.seed}: {rmse} ({result.cpu_seconds:.0f} CPU s)", err=True
+                    )
+    results = ablation.read_results(lines, recipe_hash(path))
+    if not any(result.variant == ablation.FULL for result in results):
+        raise CranpmError(f"{lines}: no run of the full network with this recipe yet; leave --report out")
+    made = ablation_report.table(results)
+    (out / "table.md").write_text(made, encoding="utf-8")
+    ablation_report.picture(results, out / "figure.png")
+    typer.echo(made)
+    typer.echo(f"{out / 'table.md'}, {out / 'figure.png'}  (simulated)")
 
 
 def _print_rows(rows: list[tuple[str, str]]) -> None:

@@ -37,7 +37,7 @@ def make_stores(recipe: Recipe, region: Region, pasts: Sequence[Past], folder: P
     if missing:
         workers = min(len(missing), os.cpu_count() or 1)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
             jobs = [pool.submit(_simulate, recipe, region, past, path) for past, path in missing]
             try:
                 while not all(job.done() for job in jobs):
@@ -69,7 +69,7 @@ def _seed(recipe: Recipe) -> int:
     return recipe.simulated.world_seed
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Let this process end as soon as the one that started it has, even if that was killed; stores survive it."""
     parent = multiprocessing.parent_process()
     if parent is None:
