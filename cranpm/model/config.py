@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
+from typing import Literal
 
 from cranpm.errors import CranpmError
 from cranpm.variables import CHANNELS, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS
@@ -78,7 +79,7 @@ class ModelConfig:
     wind_bias: bool = True
     distance_bias: bool = False
     upsampling: str = "shuffle"
-    padding: str = "zeros"
+    padding: Literal["zeros", "replicate"] = "zeros"
     output: str = "change"
 
     def __post_init__(self) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+
+Padding = Literal["zeros", "replicate"]
 
 
 class Decoder(nn.Module):
     """One up-block per doubling, then a 1x1 convolution that starts at zero: untrained, its fields are 0."""
 
     def __init__(
-        self, dim: int, widths: tuple[int, ...], fields: int = 1, upsampling: str = "shuffle", padding: str = "zeros"
+        self,
+        dim: int,
+        widths: tuple[int, ...],
+        fields: int = 1,
+        upsampling: str = "shuffle",
+        padding: Padding = "zeros",
     ) -> None:
         super().__init__()
         steps = zip((dim, *widths), widths, strict=False)
@@ -31,7 +40,7 @@ class Decoder(nn.Module):
 class UpBlock(nn.Module):
     """3x3 convolution to 4C channels, PixelShuffle to C at twice the resolution, one residual block."""
 
-    def __init__(self, before: int, after: int, padding: str) -> None:
+    def __init__(self, before: int, after: int, padding: Padding) -> None:
         super().__init__()
         self.expand = nn.Conv2d(before, 4 * after, kernel_size=3, padding=1, padding_mode=padding)
         self.shuffle = nn.PixelShuffle(2)
@@ -52,7 +61,7 @@ class UpBlock(nn.Module):
 class TransposedBlock(nn.Module):
     """What Table 3 (R4) puts in the place of PixelShuffle: a transposed convolution, then one residual block."""
 
-    def __init__(self, before: int, after: int, padding: str) -> None:
+    def __init__(self, before: int, after: int, padding: Padding) -> None:
         super().__init__()
         self.expand = nn.ConvTranspose2d(before, after, kernel_size=2, stride=2)
         self.first = nn.Conv2d(after, after, kernel_size=3, padding=1, padding_mode=padding)

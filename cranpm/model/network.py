@@ -13,6 +13,8 @@ branches; "coarse" and "fine" the two grids.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,7 +48,7 @@ class CranPM(nn.Module):
             self.register_buffer(f"{branch}_std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
         self.global_branch = GlobalBranch(config) if config.fusion != "off" else Blind(config)
         self.local_branch = LocalBranch(config)
-        self.bridge = Bridge(config) if config.fusion == "cross" else other_fusion(config)
+        self.bridge = Bridge(config) if config.fusion == "cross" else cast("Bridge", other_fusion(config))
         self.output = Output(config)
         self.decoder = Decoder(
             config.local_dim, config.decoder_widths, self.output.fields, config.upsampling, config.padding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cranpm.data.dataset import Examples
 from cranpm.model.network import CranPM
@@ -28,9 +29,7 @@ def start_from_blend(network: CranPM, examples: Examples, seed: int) -> None:
             network.output.blend[lead - network.output.first_lead] = torch.from_numpy(fitted)
 
 
-def _blend(
-    network: CranPM, examples: Examples, rng: np.random.Generator, shares: list[float]
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _blend(network: CranPM, examples: Examples, rng: np.random.Generator, shares: list[float]) -> NDArray[np.floating]:
     """The coefficients of one lead from the normal equations, a day at a time."""
     size = network.output.fields
     square, product = np.zeros((size, size)), np.zeros(size)
