@@ -38,6 +38,7 @@ def train(
     Several GPUs: --devices 8, `torchrun --nproc-per-node 8 -m cranpm train ...`, or srun: see docs/training.md.
 
     Example: cranpm train europe-sample --quick --out runs/try
+
     Example: cranpm train europe-paper --dry-run
     """
     from cranpm.errors import require
