@@ -7,14 +7,14 @@ from memory (`HeldStore`) or, where they do not fit, straight from the store's f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from cranpm.data.batch import Batch
 from cranpm.data.days import ONE_DAY
 from cranpm.data.hotspots import Area, held_areas, random_centre, snapped
 from cranpm.data.training_days import DiskStore, HeldStore, TrainingStore, hold, statistics_of
@@ -35,54 +35,6 @@ class Draw:
     day: date
     tiles: tuple[Tile, ...]
     leads: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """D days with their tiles, B in all; the tiles of the first day come first.
-
-    Attributes:
-        coarse, coarse_elevation: as `CranPM.encode_day` takes them, physical units, (D, 70, H, W) and (D, H, W).
-        pm, elevation, lats, lons, wind, queries, keys, lead: as `CranPM.forward_tiles` takes them.
-        target: PM2.5 of the valid day, ug m-3, 0 where not valid, shape (B, S, S).
-        valid: land pixels whose target is known, shape (B, S, S).
-        station_at: where the stations inside each tile stand: fractional row and column in the tile, pixel centres at
-            integers, 0 in the padding, shape (B, M, 2); M is the number of stations in the tile that has most.
-        station_pm: PM2.5 measured there on the valid day, ug m-3, NaN where there is none, shape (B, M).
-    """
-
-    coarse: Tensor
-    coarse_elevation: Tensor
-    pm: Tensor
-    elevation: Tensor
-    lats: Tensor
-    lons: Tensor
-    wind: Tensor
-    queries: Tensor
-    keys: Tensor
-    lead: Tensor
-    target: Tensor
-    valid: Tensor
-    station_at: Tensor
-    station_pm: Tensor
-
-    @property
-    def day(self) -> tuple[Tensor, Tensor]:
-        """The arguments of `encode_day`."""
-        return self.coarse, self.coarse_elevation
-
-    @property
-    def tiles(self) -> tuple[Tensor, ...]:
-        """The arguments of `forward_tiles` after the state."""
-        return self.pm, self.elevation, self.lats, self.lons, self.wind, self.queries, self.keys, self.lead
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
-
-    def pin_memory(self) -> Batch:
-        """The batch in page-locked memory, from where it goes to a GPU while that computes."""
-        return Batch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
 
 
 class Examples:
@@ -192,7 +144,7 @@ class Examples:
     ) -> Draw:
         areas = self._areas[k] if hotspot_ratio > 0 else ()
         places = []
-        for _ in range(tiles):  # with neither hotspots nor alignment, the numbers drawn are those of the first version
+        for _ in range(tiles):  # without hotspots none is drawn for the choice
             preferred = areas if areas and rng.random() < hotspot_ratio else ()
             places.append(self._draw_place(rng, self.stores[k], preferred, align))
         chosen = tuple(Tile((0, i), row, column, self.config.tile) for i, (row, column) in enumerate(places))

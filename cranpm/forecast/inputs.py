@@ -146,14 +146,13 @@ def tile_inputs(
     lats = np.stack([store.fine.lats[tile.window[0]] for tile in tiles])
     lons = np.stack([store.fine.lons[tile.window[1]] for tile in tiles])
     filled = [_filled_window(store, day, *tile.window) for tile in tiles]
-    pm = np.stack([pm for pm, _ in filled])[:, : 2 if "pm2p5_t-1" in maps else 1]
+    known = dict(zip(LOCAL_CHANNELS, np.stack([pm for pm, _ in filled], axis=1), strict=False))
     if FORECAST_MAP in maps:
-        forecast = np.stack([_forecast_map(day, *pair) for pair in zip(lats, lons, strict=True)])
-        pm = np.concatenate([pm, forecast[:, None]], axis=1)
+        known[FORECAST_MAP] = np.stack([_forecast_map(day, *pair) for pair in zip(lats, lons, strict=True)])
     places = [_places(day, *pair, patch, coarse_patch) for pair in zip(lats, lons, strict=True)]
     wind, queries, keys = (np.stack(part).astype(np.float32, copy=False) for part in zip(*places, strict=True))
     return TileInputs(
-        pm=pm,
+        pm=np.stack([known[name] for name in maps], axis=1),
         elevation=np.stack([store.elevation[tile.window] for tile in tiles]).astype(np.float32, copy=False),
         lats=lats.astype(np.float32),
         lons=lons.astype(np.float32),
@@ -193,13 +192,25 @@ def _filled_window(store: DayStore, day: DayInputs, rows: slice, columns: slice)
     """PM2.5 of t and t-1, gaps filled, shape (2, h, w), and where day t had none."""
     today = store.pm(day.day, rows, columns)
     before = store.pm(day.day - dt.timedelta(days=1), rows, columns)
-    filled, older = np.isnan(today), np.isnan(before)
-    pm = np.stack([np.where(filled, before, today), before])
-    gaps = np.stack([filled & older, older])
-    if gaps.any():
-        lats, lons = store.fine.lats[rows], store.fine.lons[columns]
-        pm = np.where(gaps, np.maximum(bilinear(day.composition, day.grid, lats, lons), 0.0), pm)
-    return pm.astype(np.float32, copy=False), filled
+    place = day.grid, store.fine.lats[rows], store.fine.lons[columns]
+    pairs = zip((today, before), day.composition, strict=True)
+    pm = np.stack([fill_gaps(found, before, coarse, *place) for found, coarse in pairs])
+    return pm.astype(np.float32, copy=False), np.isnan(today)
+
+
+def fill_gaps(found: NDArray, before: NDArray, coarse: NDArray, grid: Grid, lats: NDArray, lons: NDArray) -> NDArray:
+    """A map of PM2.5 without gaps: where it has none the value of the day before, else the coarse one of its own day.
+
+    Args:
+        found: the map, ug m-3, NaN where missing, shape (h, w).
+        before: the map of the day before, same shape; of the map itself where there is none older.
+        coarse: coarse PM2.5 of the map's day on `grid`, ug m-3, shape (H, W).
+        grid: the coarse grid.
+        lats, lons: of the map's rows and columns, degrees.
+    """
+    filled = np.where(np.isnan(found), before, found)
+    gaps = np.isnan(filled)
+    return np.where(gaps, np.maximum(bilinear(coarse, grid, lats, lons), 0.0), filled) if gaps.any() else filled
 
 
 def _forecast_map(day: DayInputs, lats: NDArray, lons: NDArray) -> Float:

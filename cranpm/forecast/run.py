@@ -93,9 +93,8 @@ def forecast(
     check_day(store, day)
     plan, tiles = tile_plan(engine.spec, store)
     _warn_of_coarse_shape(engine.spec, store)
-    inputs = day_inputs(store, day, engine.spec.channels, leads[0])
     for lead in leads:
-        if engine.spec.state_per_lead and lead != leads[0]:
+        if lead == leads[0] or engine.spec.state_per_lead:
             inputs = day_inputs(store, day, engine.spec.channels, lead)
         state = engine.encode_day(inputs, lead)
         maps = _tile_maps(engine, store, inputs, tiles, state, lead, batch, progress)

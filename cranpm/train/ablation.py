@@ -242,6 +242,7 @@ class _Altered(Recipe):
 
     @property
     def config(self) -> ModelConfig:
+        """The altered configuration."""
         assert self.altered is not None
         return self.altered
 

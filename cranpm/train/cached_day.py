@@ -8,15 +8,13 @@ The gradient is the one of all tiles in one graph; the memory is that of one pas
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from cranpm.data.batch import Batch
 from cranpm.model.network import CranPM
-
-if TYPE_CHECKING:
-    from cranpm.data.dataset import Batch
 
 
 class Sums(Protocol):

@@ -18,7 +18,7 @@ from cranpm.errors import CranpmError
 from cranpm.model.network import CranPM
 from cranpm.train.blend_start import start_from_blend
 from cranpm.train.cached_day import run_group
-from cranpm.train.objective import counts, sums
+from cranpm.train.objective import counts, loss, sums
 from cranpm.train.optimiser import learning_rate, make_optimiser
 from cranpm.train.recipe import Recipe, Schedule
 
@@ -100,7 +100,8 @@ class Training(LightningModule):
             total += found
             self._go_back(closing, last=place == len(groups) - 1)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
-        means = self._over_devices(total) / counted.clamp_min(1)
+        total = self._over_devices(total)
+        means = total / counted.clamp_min(1)
         if not bool(means.isfinite().all() and norm.isfinite()):
             raise CranpmError(
                 f"step {step + 1}: loss {means.tolist()}, norm of the gradient {float(norm):g}: not finite, the run "
@@ -108,7 +109,7 @@ class Training(LightningModule):
             )
         optimiser.step()
         self.last = {
-            "loss": float((self.weights * means).sum()),
+            "loss": float(loss(total, counted, self.recipe.objective)),
             **dict(zip(TERMS, means.tolist(), strict=True)),
             "gradient_norm": float(norm),
             "learning_rate": learning_rate(self.schedule, step),

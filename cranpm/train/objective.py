@@ -7,16 +7,13 @@ Everything is in normalised units (PM2.5 / 20). A step's tiles may lie in severa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from cranpm.data.batch import Batch
 from cranpm.variables import PM_SCALE
-
-if TYPE_CHECKING:
-    from cranpm.data.dataset import Batch
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cranpm.data.days import ONE_DAY
 from cranpm.errors import CranpmError
-from cranpm.grid import Grid, bilinear
+from cranpm.forecast.inputs import fill_gaps
+from cranpm.grid import Grid
 from cranpm.verify.baselines import MEMBERS, Fitted, Map
 from cranpm.verify.past import PastDay
 
@@ -54,9 +55,8 @@ def fit_blend(past: Iterable[PastDay], fitted: Fitted, land: NDArray[np.bool_]) 
 
 
 def filled_today(now: PastDay, before: PastDay, fine: Grid, coarse: Grid) -> Map:
-    """Persistence's map of a day of the past, its gaps filled as in `cranpm.forecast.inputs.fill_today`."""
-    today = np.where(np.isnan(now.pm), before.pm, now.pm)
-    return np.where(np.isnan(today), np.maximum(bilinear(now.analysis, coarse, fine.lats, fine.lons), 0), today)
+    """Persistence's map of a day of the past."""
+    return fill_gaps(now.pm, before.pm, now.analysis, coarse, fine.lats, fine.lons)
 
 
 def _least_squares(products: Map, lead: int) -> Map:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The paper's training on a LUMI-like machine: 8 nodes of 4 MI250X, which SLURM and torch count as 8 GPUs each.
-#   sbatch --account=project_XXXXXXXXX docs/jobs/lumi.sh europe-paper /scratch/.../europe.zarr /scratch/.../run
+#   sbatch --account=project_XXXXXXXXX docs/jobs/lumi.sh europe-paper STORE RUN
 # CONTAINER is an image with PyTorch for ROCm, VENV a virtual environment made inside it with --system-site-packages
 # and `pip install -c constraints.txt ".[train]"` (without the torch line: the image's own is kept).
 #SBATCH --job-name=cranpm

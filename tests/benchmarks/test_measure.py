@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -144,12 +143,6 @@ def test_every_way_of_a_training_step_ends_with_the_same_weights() -> None:
     for other in ends[1:]:
         for wanted, found in zip(ends[0], other, strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
-
-
-def test_a_made_up_group_has_the_fields_of_a_batch() -> None:
-    from cranpm.data.dataset import Batch
-
-    assert [f.name for f in fields(train_step.Group)] == [f.name for f in fields(Batch)]
 
 
 def test_ways_are_compared_with_the_joint_one_of_the_same_group() -> None:

@@ -18,11 +18,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 
 import torch
 from torch import Tensor
 
+from cranpm.data.batch import Batch
 from cranpm.model.network import CranPM
 from cranpm.train.cached_day import run_group
 from cranpm.train.objective import Weights, counts, sums
@@ -44,36 +45,6 @@ WEIGHTS = Weights(pixel=1.0, frequency=0.1, station=0.1)  # the paper's
 STATIONS = 16  # in a tile
 PHASES = ("encode", "tiles", "day", "optimiser")
 Mark = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Group:
-    """The fields of `cranpm.data.dataset.Batch`, which needs the reader of stores."""
-
-    coarse: Tensor
-    coarse_elevation: Tensor
-    pm: Tensor
-    elevation: Tensor
-    lats: Tensor
-    lons: Tensor
-    wind: Tensor
-    queries: Tensor
-    keys: Tensor
-    lead: Tensor
-    target: Tensor
-    valid: Tensor
-    station_at: Tensor
-    station_pm: Tensor
-
-    @property
-    def day(self) -> tuple[Tensor, ...]:
-        """The arguments of `encode_day`."""
-        return self.coarse, self.coarse_elevation
-
-    @property
-    def tiles(self) -> tuple[Tensor, ...]:
-        """The arguments of `forward_tiles` after the state."""
-        return self.pm, self.elevation, self.lats, self.lons, self.wind, self.queries, self.keys, self.lead
 
 
 class Clock:
@@ -126,7 +97,7 @@ class Trainee:
             network.forward_tiles = torch.compile(network.forward_tiles, mode=compile, dynamic=False)
         network.encode_day = lambda *day: self._marked(encode(*day))
 
-    def step(self, groups: list[Group], at_once: int) -> None:
+    def step(self, groups: list[Batch], at_once: int) -> None:
         """One optimiser step on some groups; every tile counts the same however they are grouped."""
         self.clock.mark("start")
         self.optimiser.zero_grad(set_to_none=True)
@@ -140,7 +111,7 @@ class Trainee:
         self.optimiser.step()
         self.clock.mark("optimiser")
 
-    def measure(self, groups: list[Group], at_once: int, *, repeats: int) -> dict[str, float]:
+    def measure(self, groups: list[Batch], at_once: int, *, repeats: int) -> dict[str, float]:
         """Median seconds of each phase, and the memory of a step in MiB: in all, and beyond what outlives it."""
         self.step(groups, at_once)
         seen = []
@@ -161,7 +132,7 @@ class Trainee:
         return state
 
 
-def made_up(network: CranPM, days: int, tiles: int) -> Group:
+def made_up(network: CranPM, days: int, tiles: int) -> Batch:
     """Days with so many tiles each, half of them land, with stations."""
     device = next(network.parameters()).device
     inputs = tiles_of(network, device, days * tiles)
@@ -170,21 +141,21 @@ def made_up(network: CranPM, days: int, tiles: int) -> Group:
     valid = torch.rand(target.shape, device=device) > 0.5
     places = torch.rand(days * tiles, STATIONS, 2, device=device) * (side - 1)
     measured = 40 * torch.rand(days * tiles, STATIONS, device=device)
-    return Group(*day_of(network, device, days), *inputs, target * valid, valid, places, measured)
+    return Batch(*day_of(network, device, days), *inputs, target * valid, valid, places, measured)
 
 
-def one_by_one(group: Group) -> list[Group]:
+def one_by_one(group: Batch) -> list[Batch]:
     """A group for every tile, each with its day."""
     days, tiles = len(group.coarse), len(group.pm)
     parts = []
     for k in range(tiles):
         day = k // (tiles // days)
         at = {f.name: day if f.name.startswith("coarse") else k for f in fields(group)}
-        parts.append(Group(**{name: getattr(group, name)[index : index + 1] for name, index in at.items()}))
+        parts.append(Batch(**{name: getattr(group, name)[index : index + 1] for name, index in at.items()}))
     return parts
 
 
-def row(trainee: Trainee, way: str, group: Group, at_once: int, repeats: int) -> Row:
+def row(trainee: Trainee, way: str, group: Batch, at_once: int, repeats: int) -> Row:
     """A row for one way of running a group."""
     days, tiles = len(group.coarse), len(group.pm)
     groups = one_by_one(group) if way == "alone" else [group]
@@ -218,7 +189,7 @@ def against_joint(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _terms(residual: Tensor, batch: Group) -> Tensor:
+def _terms(residual: Tensor, batch: Batch) -> Tensor:
     return sums(residual, batch, WEIGHTS)  # type: ignore[arg-type]
 
 

@@ -113,7 +113,7 @@ def test_a_held_store_reads_like_the_store():
     assert np.array_equal(kept.coarse_day(DAY), store.fields[7])
 
 
-def test_draws_without_hotspots_and_alignment_are_those_of_the_first_version():
+def test_draws_without_hotspots_and_alignment_are_the_frozen_ones():
     # the draws that the shipped checkpoint's code made: they must never change
     expected = [
         (5, [(16, 17), (11, 18), (5, 29), (20, 33)], (2, 1, 1, 2)),

@@ -11,6 +11,7 @@ import torch
 
 from cranpm.data.dataset import Draw, Examples, HeldStore
 from cranpm.errors import CranpmError
+from cranpm.forecast.inputs import day_inputs, tile_inputs
 from cranpm.forecast.load import load_engine
 from cranpm.forecast.run import assemble_map, forecast
 from cranpm.grid import bilinear
@@ -141,3 +142,14 @@ def test_other_outputs_start_as_they_are():
     network = CranPM(CONFIG, nominal())
     start_from_blend(network, Examples([held()], CONFIG, (1, 2)), 0)
     assert not any("blend" in name for name, _ in network.named_parameters())
+
+
+def test_maps_come_in_the_order_asked_for():
+    store = make_store()
+    day = day_inputs(store, FAKE_FIRST + dt.timedelta(days=3), PLUS.channels, 1)
+    orders = (PLUS.maps, ("pm2p5_t", FORECAST_MAP, "pm2p5_t-1"), ("pm2p5_t", FORECAST_MAP))
+    made = [tile_inputs(store, day, [Tile((0, 0), 40, 56, 32)], patch=8, coarse_patch=4, maps=o).pm for o in orders]
+    named = [dict(zip(order, pm[0], strict=True)) for order, pm in zip(orders, made, strict=True)]
+    for other in named[1:]:
+        assert all(np.array_equal(values, named[0][name]) for name, values in other.items())
+    assert not np.array_equal(named[0]["pm2p5_t-1"], named[0][FORECAST_MAP])
