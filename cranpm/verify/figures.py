@@ -103,7 +103,7 @@ def _day_ticks(days: Sequence[dt.date]) -> dict[dt.date, str]:
     if len(days) <= _MANY_DAYS:
         return {days[run[0]]: f"{days[run[0]]:%d %b %Y}" for run in _runs(days)}
     firsts = {(day.year, day.month): day for day in reversed(days)}
-    return {day: f"{day:%b %Y}" if k == 0 or day.month == 1 else f"{day:%b}"
+    return {day: day.strftime("%b\n%Y" if k == 0 or day.month == 1 else "%b")
             for k, day in enumerate(sorted(firsts.values()))}  # fmt: skip
 
 
