@@ -16,6 +16,7 @@ from cranpm.train.ablation import FULL, VARIANTS, Result, Variant
 BLOCK = 4
 """Validation days that are drawn together: neighbours are alike."""
 DRAWS = 4000
+ENOUGH_SEEDS = 3
 TITLES = {"c": "Removals", "a": "Fusion", "b": "Build-up", "d": "Additions"}
 
 
@@ -36,8 +37,8 @@ class Difference:
 
     @property
     def settled(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval excludes zero, with seeds enough to know what a seed is worth."""
+        return self.seeds >= ENOUGH_SEEDS and (self.low > 0 or self.high < 0)
 
 
 def difference(
@@ -92,6 +93,8 @@ def picture(results: Sequence[Result], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
+    from cranpm.forecast.maps import head_line
+
     leads = sorted(results[0].squared)
     full = [result for result in results if result.variant == FULL]
     rows = [v for v in VARIANTS if v.key != FULL and _of(results, v)]
@@ -101,7 +104,8 @@ def picture(results: Sequence[Result], path: Path) -> None:
         for place, variant in enumerate(rows):
             found = difference(_of(results, variant), full, lead)
             if found is not None:
-                colour = "tab:red" if found.low > 0 else "tab:green" if found.high < 0 else "0.55"
+                worse = "tab:red" if found.mean > 0 else "tab:green"
+                colour = worse if found.settled else "0.55"
                 panel.plot([found.low, found.high], [place, place], color=colour, lw=2)
                 panel.plot(found.mean, place, "o", color=colour, ms=5)
         panel.axvline(0, color="0.2", lw=0.8)
@@ -110,7 +114,7 @@ def picture(results: Sequence[Result], path: Path) -> None:
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(rows)), [f"{v.key}  {v.label}" for v in rows])
     panels[0].invert_yaxis()
-    figure.suptitle("Ablations on the sample world (simulated): red is worse, green better, grey not settled")
+    head_line(figure, "SIMULATED · Ablations on the sample world: red is worse, green better, grey not settled")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_whole(path, buffer.getvalue())
@@ -123,7 +127,8 @@ def _reference(full: Sequence[Result], leads: Sequence[int]) -> str:
         own = [r.rmse(lead) for r in full]
         parts.append(f"T+{lead} {np.mean(own):.2f} ± {np.std(own):.2f} (persistence {still:.2f})")
     steps = f"{full[0].steps} steps, {np.mean([r.cpu_seconds for r in full]):.0f} CPU s"
-    return f"The full network, {len(full)} seeds of {steps}: RMSE {', '.join(parts)} µg/m³, simulated."
+    seeds = f"{len(full)} seed{'s' if len(full) > 1 else ''}"
+    return f"The full network, {seeds} of {steps}: RMSE {', '.join(parts)} µg/m³, simulated."
 
 
 def _of(results: Sequence[Result], variant: Variant) -> list[Result]:

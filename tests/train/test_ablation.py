@@ -68,6 +68,8 @@ def test_a_difference_is_paired_and_settled_only_beyond_chance():
     mixed = [result("R3", seed, factor=1.2 if seed % 2 else 0.8) for seed in range(4)]
     assert not difference(mixed, full, 1).settled  # the seeds disagree
     assert difference([result("R4", 9)], full, 1) is None
+    two = difference(worse[:2], full, 1)
+    assert two.low > 0 and not two.settled  # too few seeds to claim anything
 
 
 def test_only_seeds_that_both_have_are_compared():
