@@ -70,7 +70,19 @@ FORECAST_CHANNELS: tuple[str, ...] = tuple(f"{name}_f" for name in COARSE)
 """What was issued on day t for the valid day; a network that reads any of them has a day state for each lead."""
 
 FORECAST_MAP = "pm2p5_f"
-"""The forecast composition brought to 1 km, as a channel of a fine tile."""
+"""The forecast composition interpolated to 1 km, as a channel of a fine tile."""
+
+CORRECTED_MAP = "pm2p5_f_corrected"
+"""The forecast composition put on the line that the pack's past fits at each place, as a channel of a fine tile."""
+
+USUAL_MAP = "pm2p5_usual"
+"""What the pack's past says is usual on the valid day (its climatology), as a channel of a fine tile."""
+
+PAST_MAPS = (CORRECTED_MAP, USUAL_MAP)
+"""The channels of a tile that are made of what was fitted on the pack's past."""
+
+FUTURE_MAPS = (FORECAST_MAP, *PAST_MAPS)
+"""The channels of a tile that are of the valid day."""
 
 LOCAL_CHANNELS = ("pm2p5_t", "pm2p5_t-1", "elevation", "latitude", "longitude")
 """The 5 channels of a fine tile."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from cranpm.data.layout import FORECAST_LEADS
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store, prepare_line
 from cranpm.errors import CranpmError
+from cranpm.forecast.inputs import KnownPast
 from cranpm.model.statistics import LOCAL_SCALES, Scale, Statistics
 from cranpm.variables import COARSE, DAYS, FINE_MISSING, FINE_SCALE
 
@@ -32,9 +33,11 @@ class HeldStore:
 
     Attributes:
         station_at: fractional row and column of the stations on the fine grid, shape (N, 2).
+        pasts: by year, what was fitted on the days of other years; empty where the network reads nothing of it.
     """
 
     def __init__(self, store: Store, days: Sequence[date], issued: Sequence[str] = ()) -> None:
+        self.pasts: Mapping[int, KnownPast] = {}
         self.region, self.simulated = store.region, store.simulated
         self.coarse, self.fine, self.overlap = store.coarse, store.fine, store.overlap
         self.coarse_elevation, self.elevation, self.land = store.coarse_elevation, store.elevation, store.land
@@ -78,6 +81,7 @@ class DiskStore:
     """
 
     def __init__(self, store: Store, days: Sequence[date]) -> None:
+        self.pasts: Mapping[int, KnownPast] = {}
         if absent := set(days) - set(store.days):
             raise CranpmError(
                 f"{store.path}: {len(absent)} of the {len(days)} days to train on are not prepared "

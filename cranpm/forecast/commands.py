@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cranpm.data.progress import Progress
     from cranpm.data.store import Store
     from cranpm.forecast.engine import Engine
+    from cranpm.forecast.inputs import KnownPast
     from cranpm.forecast.maps import Thumbnail
     from cranpm.forecast.output import Written
     from cranpm.region import Region
@@ -32,6 +33,7 @@ def run_forecast(
     format: Annotated[Form, typer.Option(help="netcdf or zarr.")] = "netcdf",
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
 ) -> None:
     """Forecast the 1 km PM2.5 maps of the days after a date.
 
@@ -44,6 +46,7 @@ def run_forecast(
     from cranpm.errors import CranpmError
     from cranpm.forecast.engine import check_leads
     from cranpm.forecast.files import check_folder
+    from cranpm.forecast.inputs import WITHOUT_PAST
     from cranpm.forecast.load import load_engine
     from cranpm.region import load_region
 
@@ -54,12 +57,17 @@ def run_forecast(
     check_folder(out)
     engine = load_engine(model, random_weights, device)
     check_leads(engine.spec, ahead)
+    if baselines is not None:
+        _check_use(engine, baselines)  # a wrong name should not cost minutes
     with progress_bar() as progress:
         from cranpm.forecast.source import open_store
 
         store = open_store(pack, data, days, (), progress)
-        written, picture = write_day(pack, engine, store, days[0], ahead, out, format, progress)
+        past, note = _known_past(pack, engine, store, baselines)
+        written, picture = write_day(pack, engine, store, days[0], ahead, out, format, progress, past)
     _report(written, picture, store.simulated, engine)
+    if engine.spec.reads_past and past is None:
+        print(f"NO PAST: {WITHOUT_PAST} ({note})")
 
 
 forecast = leaf(run_forecast)
@@ -74,9 +82,11 @@ def write_day(
     out: Path,
     form: Form,
     progress: Progress,
+    past: KnownPast | None = None,
 ) -> tuple[Written, Path]:
     """Forecast one issue day into a file and a picture; see `run_forecast`."""
 
+    from cranpm.forecast.inputs import WITHOUT_PAST
     from cranpm.forecast.maps import Thumbnail
     from cranpm.forecast.output import provenance, write_forecast
     from cranpm.forecast.run import forecast as run
@@ -99,12 +109,37 @@ def write_day(
         attribution=_attribution(pack, store.simulated),
         created=now,
     )
+    if engine.spec.reads_past and past is None:
+        attributes["comment"] = f"{attributes['comment']} NO PAST: {WITHOUT_PAST}."
     path = out / f"cranpm_{pack.name}_{day:%Y%m%d}{'.nc' if form == 'netcdf' else '.zarr'}"
-    strips = run(engine, store, day, leads, progress=count)
+    strips = run(engine, store, day, leads, past=past, progress=count)
     written = write_forecast(
         path, store, leads, strips, attributes, on_strip=lambda lead, strip: small[lead].add(strip)
     )
     return written, _draw(path.with_suffix(".png"), pack, engine, store, day, small)
+
+
+def _check_use(engine: Engine, baselines: Path) -> None:
+    """Refuse fitted baselines that cannot be read, or that the network would not.
+
+    Raises:
+        CranpmError: says which.
+    """
+    from cranpm.errors import CranpmError
+    from cranpm.verify.baselines import read_fitted
+
+    read_fitted(baselines)
+    if not engine.spec.reads_past:
+        raise CranpmError(f"--baselines {baselines}: '{engine.spec.name}' reads nothing of the past; leave it out")
+
+
+def _known_past(pack: Region, engine: Engine, store: Store, chosen: Path | None) -> tuple[KnownPast | None, str]:
+    """What was fitted on the pack's past, for networks that read it, and what to say where nothing was."""
+    if not engine.spec.reads_past:
+        return None, ""
+    from cranpm.verify.fitting import find_fitted
+
+    return find_fitted(pack, store, chosen)
 
 
 def _draw(path: Path, pack: Region, engine: Engine, store: Store, day: dt.date, small: Mapping[int, Thumbnail]) -> Path:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import DayInputs, TileInputs
-from cranpm.variables import FORECAST_CHANNELS, LOCAL_CHANNELS
+from cranpm.variables import FORECAST_CHANNELS, LOCAL_CHANNELS, PAST_MAPS
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class EngineSpec:
     def state_per_lead(self) -> bool:
         """Whether the coarse inputs, and so the day state, are those of one lead."""
         return any(name in FORECAST_CHANNELS for name in self.channels)
+
+    @property
+    def reads_past(self) -> bool:
+        """Whether maps of a tile are made of what was fitted on the pack's past."""
+        return any(name in PAST_MAPS for name in self.maps)
 
 
 class Engine(Protocol):

@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from cranpm.errors import CranpmError
 from cranpm.grid import Grid, bilinear, tangent_plane
 from cranpm.tiles import Tile
-from cranpm.variables import CHANNELS, COARSE, DAYS, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS
+from cranpm.variables import (
+    CHANNELS,
+    COARSE,
+    CORRECTED_MAP,
+    DAYS,
+    FORECAST_CHANNELS,
+    FORECAST_MAP,
+    FUTURE_MAPS,
+    LOCAL_CHANNELS,
+    USUAL_MAP,
+)
 
 Float = NDArray[np.float32]
 
@@ -37,6 +47,22 @@ class DayStore(Protocol):
     def pm(self, day: dt.date, rows: slice = ..., columns: slice = ...) -> Float: ...
 
 
+WITHOUT_PAST = (
+    "the model reads what was fitted on the pack's past, and nothing was: today's map stands for what is usual and the "
+    "forecast composition as it was issued for the corrected one"
+)
+"""What a reader of such a forecast must know."""
+
+
+class KnownPast(Protocol):
+    """What was fitted on a place's past (see `cranpm.verify.baselines.Fitted`)."""
+
+    @property
+    def leads(self) -> tuple[int, ...]: ...
+    def climatology(self, day: dt.date, rows: slice = ..., columns: slice = ...) -> Float: ...
+    def cams_corrected(self, cams: Float, lead: int, rows: slice = ..., columns: slice = ...) -> Float: ...
+
+
 @dataclass(frozen=True)
 class DayInputs:
     """The coarse inputs of day t, for one lead where forecasts are among them.
@@ -49,6 +75,8 @@ class DayInputs:
         composition: PM2.5 of days t and t-1, ug m-3, shape (2, H, W): what gaps of the fine maps are filled with.
         wind: 10 m wind of day t, m s-1 eastward and northward, shape (2, H, W).
         channels: names of the channels, `variables.CHANNELS` unless the network orders them otherwise.
+        lead: days ahead of the valid day; 0 where nothing is read that depends on it.
+        past: what was fitted on the place's past, None where nothing was.
     """
 
     coarse: Float
@@ -58,6 +86,13 @@ class DayInputs:
     composition: Float
     wind: Float
     channels: tuple[str, ...] = CHANNELS
+    lead: int = 0
+    past: KnownPast | None = None
+
+    @property
+    def valid_day(self) -> dt.date:
+        """The day that is forecast."""
+        return self.day + dt.timedelta(days=self.lead)
 
     def channel(self, name: str) -> Float:
         """One channel by name, shape (H, W)."""
@@ -90,7 +125,11 @@ class TileInputs:
 
 
 def day_inputs(
-    store: DayStore, day: dt.date, channels: tuple[str, ...] = CHANNELS, lead: int | None = None
+    store: DayStore,
+    day: dt.date,
+    channels: tuple[str, ...] = CHANNELS,
+    lead: int | None = None,
+    past: KnownPast | None = None,
 ) -> DayInputs:
     """The coarse inputs of a day: the analyses of the day and of the day before, and what was issued on the day.
 
@@ -99,6 +138,7 @@ def day_inputs(
         day: day t.
         channels: the network's, in its order.
         lead: days ahead of the valid day that forecast channels (`u10_f`) are for.
+        past: what was fitted on the place's past, for the maps that are made of it.
 
     Raises:
         CranpmError: a day is missing or holds a gap, a forecast was not issued, or a channel is not one of ours.
@@ -121,7 +161,7 @@ def day_inputs(
     if channels != known:
         days = days[[known.index(name) for name in channels]]
     coarse = days.astype(np.float32, copy=False)
-    return DayInputs(coarse, store.coarse_elevation, store.coarse, day, composition, wind, channels)
+    return DayInputs(coarse, store.coarse_elevation, store.coarse, day, composition, wind, channels, lead or 0, past)
 
 
 def tile_inputs(
@@ -136,7 +176,8 @@ def tile_inputs(
         tiles: tiles of one size, on the store's fine grid.
         patch: side of a fine token, pixels; it must divide the tile.
         coarse_patch: side of a coarse token, nodes.
-        maps: names of the maps of PM2.5 that the network reads, day t's first.
+        maps: names of the maps of PM2.5 that the network reads, day t's first. Without a known past today's map
+            stands for what is usual, and the forecast as it is for the corrected one.
 
     Raises:
         CranpmError: the tile is not a whole number of tokens, or lies outside the coarse window.
@@ -147,8 +188,11 @@ def tile_inputs(
     lons = np.stack([store.fine.lons[tile.window[1]] for tile in tiles])
     filled = [_filled_window(store, day, *tile.window) for tile in tiles]
     known = dict(zip(LOCAL_CHANNELS, np.stack([pm for pm, _ in filled], axis=1), strict=False))
-    if FORECAST_MAP in maps:
-        known[FORECAST_MAP] = np.stack([_forecast_map(day, *pair) for pair in zip(lats, lons, strict=True)])
+    for name in FUTURE_MAPS:
+        if name in maps:
+            known[name] = np.stack(
+                [_future_map(name, store, day, tile, pm[0]) for tile, (pm, _) in zip(tiles, filled, strict=True)]
+            )
     places = [_places(day, *pair, patch, coarse_patch) for pair in zip(lats, lons, strict=True)]
     wind, queries, keys = (np.stack(part).astype(np.float32, copy=False) for part in zip(*places, strict=True))
     return TileInputs(
@@ -213,9 +257,17 @@ def fill_gaps(found: NDArray, before: NDArray, coarse: NDArray, grid: Grid, lats
     return np.where(gaps, np.maximum(bilinear(coarse, grid, lats, lons), 0.0), filled) if gaps.any() else filled
 
 
-def _forecast_map(day: DayInputs, lats: NDArray, lons: NDArray) -> Float:
-    """The forecast composition's PM2.5 for the valid day at the pixels, ug m-3, shape (h, w)."""
-    return np.maximum(bilinear(day.channel(FORECAST_MAP), day.grid, lats, lons), 0.0)
+def _future_map(name: str, store: DayStore, day: DayInputs, tile: Tile, today: Float) -> Float:
+    """One of the maps for the valid day in a tile, ug m-3, shape (h, w)."""
+    rows, columns = tile.window
+    if day.past is not None and name == USUAL_MAP:
+        return day.past.climatology(day.valid_day, rows, columns)
+    forecast = day.channel(FORECAST_MAP)
+    if day.past is not None and name == CORRECTED_MAP and day.lead in day.past.leads:
+        return day.past.cams_corrected(forecast, day.lead, rows, columns)
+    if name == USUAL_MAP:
+        return today
+    return np.maximum(bilinear(forecast, day.grid, store.fine.lats[rows], store.fine.lons[columns]), 0.0)
 
 
 def _places(day: DayInputs, lats: NDArray, lons: NDArray, patch: int, coarse_patch: int) -> tuple[Float, Float, Float]:

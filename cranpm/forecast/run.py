@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cranpm.data.days import shown_days
 from cranpm.errors import CranpmError
 from cranpm.forecast.engine import Engine, EngineSpec, check_leads
-from cranpm.forecast.inputs import DayInputs, DayStore, day_inputs, tile_inputs
+from cranpm.forecast.inputs import DayInputs, DayStore, KnownPast, day_inputs, tile_inputs
 from cranpm.tiles import Tile, TilePlan, blend, plan_tiles
 from cranpm.variables import PM_SCALE
 
@@ -70,6 +70,7 @@ def forecast(
     day: dt.date,
     leads: Sequence[int] = (1, 2, 3),
     *,
+    past: KnownPast | None = None,
     batch: int = 8,
     progress: Progress | None = None,
 ) -> Iterator[LeadForecast]:
@@ -80,6 +81,7 @@ def forecast(
         store: the inputs; nothing issued later than `day` is read.
         day: day t, the last day that is known; the store must hold t and t-1.
         leads: whole days ahead.
+        past: what was fitted on the pack's past; a network that reads maps of it does worse without.
         batch: tiles per call of the engine.
         progress: called with the number of tiles finished.
 
@@ -95,7 +97,7 @@ def forecast(
     _warn_of_coarse_shape(engine.spec, store)
     for lead in leads:
         if lead == leads[0] or engine.spec.state_per_lead:
-            inputs = day_inputs(store, day, engine.spec.channels, lead)
+            inputs = day_inputs(store, day, engine.spec.channels, lead, past)
         state = engine.encode_day(inputs, lead)
         maps = _tile_maps(engine, store, inputs, tiles, state, lead, batch, progress)
         yield LeadForecast(lead, day, _finish(blend(plan, maps), store.land))

@@ -18,7 +18,7 @@ from cranpm.errors import CranpmError, require
 from cranpm.folders import swap_folder
 from cranpm.model.config import ModelConfig
 from cranpm.model.statistics import Statistics
-from cranpm.variables import CHANNELS, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS
+from cranpm.variables import CHANNELS, FORECAST_CHANNELS, FUTURE_MAPS, LOCAL_CHANNELS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -223,7 +223,7 @@ def _check_names(checkpoint: Checkpoint) -> None:
     config = checkpoint.config
     for part, found, known in (
         ("coarse", config.channels, (*CHANNELS, *FORECAST_CHANNELS)),
-        ("local", config.local_channels, (*LOCAL_CHANNELS, FORECAST_MAP)),
+        ("local", config.local_channels, (*LOCAL_CHANNELS, *FUTURE_MAPS)),
     ):
         if unknown := [name for name in found if name not in known]:
             absent = [name for name in known if name not in found]

@@ -8,7 +8,16 @@ from difflib import get_close_matches
 from typing import Literal
 
 from cranpm.errors import CranpmError
-from cranpm.variables import CHANNELS, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS
+from cranpm.variables import (
+    CHANNELS,
+    CORRECTED_MAP,
+    FORECAST_CHANNELS,
+    FORECAST_MAP,
+    FUTURE_MAPS,
+    LOCAL_CHANNELS,
+    PAST_MAPS,
+    USUAL_MAP,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class ModelConfig:
         upsampling: "shuffle" (section 3.6) or "transposed" convolutions.
         padding: what the decoder's convolutions see beyond a tile: "zeros", or its edge again ("replicate").
         output: what the last layer gives: the "change" from today (eq. 1), the "level" itself, or "scale": how much of
-            today's map and of the forecast composition to take, and a change.
+            each of the bases to take, and a change.
     """
 
     name: str
@@ -105,10 +114,11 @@ class ModelConfig:
             ordered,
             f"local channels {', '.join(self.local_channels)}: pm2p5_t first, then maps, then {', '.join(PLACE)}",
         )
-        _refuse_unless(
-            FORECAST_MAP not in self.maps or FORECAST_MAP in self.channels,
-            f"the map '{FORECAST_MAP}' is made of the coarse channel of that name, which is not there",
-        )
+        for name in FUTURE_MAPS:
+            _refuse_unless(
+                name not in self.maps or FORECAST_MAP in self.channels,
+                f"the map '{name}' needs the coarse channel '{FORECAST_MAP}', which is not there",
+            )
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -116,9 +126,19 @@ class ModelConfig:
         return tuple(name for name in self.local_channels if name.startswith("pm2p5"))
 
     @property
+    def bases(self) -> tuple[str, ...]:
+        """The maps that an output of the kind "scale" scales: today's, and those for the valid day."""
+        return tuple(name for name in self.maps if name == "pm2p5_t" or name in FUTURE_MAPS)
+
+    @property
     def state_per_lead(self) -> bool:
         """Whether the day state depends on the lead: where forecasts for the valid day are read."""
         return any(name in FORECAST_CHANNELS for name in self.channels)
+
+    @property
+    def reads_past(self) -> bool:
+        """Whether maps of a tile are made of what was fitted on the place's past."""
+        return any(name in PAST_MAPS for name in self.maps)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -206,7 +226,7 @@ FORECAST = (
 
 
 def plus(base: ModelConfig, name: str) -> ModelConfig:
-    """A network with forecast channels, a distance bias, and an output that scales today's map and the forecast.
+    """A network with forecast channels, a distance bias, and an output that scales three maps.
 
     It does not know where on Earth a tile lies: latitude and longitude outside the trained region mislead it.
     """
@@ -214,7 +234,7 @@ def plus(base: ModelConfig, name: str) -> ModelConfig:
         base,
         name=name,
         channels=(*CHANNELS, *(f"{variable}_f" for variable in FORECAST)),
-        local_channels=("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, "elevation"),
+        local_channels=("pm2p5_t", "pm2p5_t-1", CORRECTED_MAP, USUAL_MAP, "elevation"),
         distance_bias=True,
         padding="replicate",
         output="scale",

@@ -26,7 +26,7 @@ from cranpm.model.fusion import Blind, other_fusion
 from cranpm.model.statistics import Statistics
 from cranpm.model.swin import SwinBlock, Windows
 from cranpm.model.wind import Way, WindOrder
-from cranpm.variables import FORECAST_MAP, PM_OFFSET, PM_SCALE
+from cranpm.variables import PM_OFFSET, PM_SCALE
 
 
 class CranPM(nn.Module):
@@ -216,26 +216,26 @@ class Bridge(nn.Module):
 class Output(nn.Module):
     """From the last layer's fields to the residual f of eq. 1, shape (B, S, S).
 
-    "change": the field itself. "level": the field is the normalised forecast. "scale": with fields d, psi and phi,
-    forecast = (b + psi) PM(t) + (c + phi) F + a + 20 d, where F is the forecast composition at 1 km, and a, b, c are
-    learned per lead: the scale and change of the offline coupling (its eq. 8) on two bases. Training starts a, b and c
-    at the linear blend of the two maps that fits best; before, with a = c = 0 and b = 1, it is persistence.
+    "change": the field itself. "level": the field is the normalised forecast. "scale": a sum over bases B_k, today's
+    map and those for the valid day: forecast = sum_k (b_k + psi_k) B_k + a + 20 d, where psi_k and d are fields, and
+    a and b_k learned per lead: the scale and change of the offline coupling (its eq. 8) on several bases. Training
+    starts a and b_k at the linear blend that fits best; before, with b_1 = 1 and all else 0, it is persistence.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.kind, self.first_lead = config.output, config.leads[0]
-        self.forecast = config.maps.index(FORECAST_MAP) if FORECAST_MAP in config.maps else None
+        self.places = [config.maps.index(name) for name in config.bases]
         self.fields = 1
         if self.kind == "scale":
-            self.fields = 2 if self.forecast is None else 3
-            start = torch.tensor([0.0, 1.0, 0.0])[: self.fields]
-            self.blend = nn.Parameter(start.repeat(len(config.leads), 1))  # a / 20, b and c of every lead
+            self.fields = 1 + len(self.places)
+            start = torch.eye(self.fields)[1]
+            self.blend = nn.Parameter(start.repeat(len(config.leads), 1))  # a / 20 and b_k of every lead
 
     def bases(self, pm: Tensor) -> Tensor:
-        """What is scaled, in units of 20 ug m-3: 1, today's map, the forecast's; shape (B, 2 or 3, S, S)."""
-        maps = [pm[:, 0]] if self.forecast is None else [pm[:, 0], pm[:, self.forecast]]
-        return torch.stack([torch.ones_like(pm[:, 0]), *(values / PM_SCALE for values in maps)], dim=1)
+        """What is scaled, in units of 20 ug m-3: 1, then the maps; shape (B, 1 + bases, S, S)."""
+        maps = [pm[:, place] for place in self.places]
+        return torch.stack([torch.ones_like(maps[0]), *(values / PM_SCALE for values in maps)], dim=1)
 
     def forward(self, fields: Tensor, pm: Tensor, lead: Tensor) -> Tensor:
         """Fields (B, F, S, S) of the last layer, the tile's maps in ug m-3, and the lead (B,)."""

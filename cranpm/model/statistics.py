@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cranpm.errors import CranpmError
-from cranpm.variables import CHANNELS, COARSE, FORECAST_CHANNELS, LEVELS, LOCAL_CHANNELS, PM_OFFSET, PM_SCALE
+from cranpm.variables import (
+    CHANNELS,
+    COARSE,
+    FORECAST_CHANNELS,
+    FUTURE_MAPS,
+    LEVELS,
+    LOCAL_CHANNELS,
+    PM_OFFSET,
+    PM_SCALE,
+)
 
 Scale = tuple[float, float]  # what is subtracted, then what is divided by, in the channel's unit
 
@@ -67,7 +76,9 @@ LOCAL_SCALES: dict[str, Scale] = {
 
 
 def _analysis(name: str) -> str:
-    """Whose scale a forecast channel takes: that of the same variable of day t."""
+    """Whose scale a channel of the valid day takes: that of the same variable of day t."""
+    if name in FUTURE_MAPS:
+        return "pm2p5_t"
     return f"{name.removesuffix('_f')}_t" if name in FORECAST_CHANNELS else name
 
 

@@ -25,6 +25,7 @@ from cranpm.model.statistics import Statistics
 from cranpm.region import Region
 from cranpm.tiles import plan_tiles
 from cranpm.train.loader import Steps, feed
+from cranpm.train.pasts import tell_simulated_pasts
 from cranpm.train.recipe import Past, Recipe, Schedule
 from cranpm.train.stores import make_stores, store_path
 from cranpm.variables import FORECAST_CHANNELS
@@ -84,6 +85,8 @@ class Days(LightningDataModule):
             self.train = Examples(held[:count], config, leads, hotspots)
             self.held_out = Examples(held[count:], config, leads, hotspots)
             self.statistics = statistics_of(held[:count])
+            if self.recipe.config.reads_past:
+                tell_simulated_pasts(self.recipe, held, self.tell)
         else:
             train, held_out = self._on_disk()
             self.train = Examples([train], config, leads, hotspots)

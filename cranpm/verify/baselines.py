@@ -28,6 +28,7 @@ from cranpm.forecast.files import Field, write_atomically
 from cranpm.grid import Grid, bilinear
 
 Map = NDArray[Any]
+WHOLE = slice(None)
 BLOCK = 8  # pixels along a block's side
 MEAN_STEP = 0.02  # ug m-3 per count of the mean map
 SCHEMA_VERSION = 2
@@ -76,9 +77,12 @@ class Fitted:
     data_range: float
     about: dict[str, object]
 
-    def climatology(self, day: dt.date) -> Map:
-        """The usual PM2.5 of a day of the year, ug m-3, shape (h, w)."""
-        return _climatology(self, day)
+    def climatology(self, day: dt.date, rows: slice = WHOLE, columns: slice = WHOLE) -> Map:
+        """The usual PM2.5 of a day of the year, ug m-3, on the whole grid or a window of it, shape (h, w)."""
+        if rows == columns == WHOLE:
+            return _whole_climatology(self, day)
+        ratio = np.tensordot(season(np.array(year_fraction(day))), self.harmonics, axes=1).astype(np.float32)
+        return np.maximum(self.mean[rows, columns] * (1 + spread_blocks(ratio, self.fine, rows, columns)), 0)
 
     def damped(self, today: Map, day: dt.date, lead: int) -> Map:
         """Damped persistence from the filled map of day t, ug m-3."""
@@ -86,11 +90,13 @@ class Fitted:
         factor = spread_blocks(self.damping[self.leads.index(lead)], self.fine)
         return np.maximum(self.climatology(day + dt.timedelta(days=lead)) + factor * departure, 0)
 
-    def cams_corrected(self, cams: Map, lead: int) -> Map:
+    def cams_corrected(self, cams: Map, lead: int, rows: slice = WHOLE, columns: slice = WHOLE) -> Map:
         """A coarse CAMS forecast (H, W) put on the line fitted at each place, ug m-3, shape (h, w)."""
         k = self.leads.index(lead)
-        departure = bilinear(cams - self.cams_mean[k], self.coarse, self.fine.lats, self.fine.lons)
-        return np.maximum(self.mean + spread_blocks(self.cams_slope[k], self.fine) * departure, 0)
+        lats, lons = self.fine.lats[rows], self.fine.lons[columns]
+        departure = bilinear(cams - self.cams_mean[k], self.coarse, lats, lons)
+        slope = spread_blocks(self.cams_slope[k], self.fine, rows, columns)
+        return np.maximum(self.mean[rows, columns] + slope * departure, 0)
 
     def blend(self, members: Sequence[Map], lead: int) -> Map:
         """The linear blend of the maps of `MEMBERS`, ug m-3, shape (h, w)."""
@@ -114,9 +120,9 @@ def block_grid(fine: Grid, size: int = BLOCK) -> Grid:
     return Grid(round(fine.north - offset, 6), round(fine.west + offset, 6), fine.step * size, height, width)
 
 
-def spread_blocks(blocks: Map, fine: Grid) -> Map:
-    """A field of blocks on the pixels of the fine grid, shape (h, w)."""
-    return bilinear(blocks, block_grid(fine), fine.lats, fine.lons)
+def spread_blocks(blocks: Map, fine: Grid, rows: slice = WHOLE, columns: slice = WHOLE) -> Map:
+    """A field of blocks on the pixels of the fine grid or of a window of it, shape (h, w)."""
+    return bilinear(blocks, block_grid(fine), fine.lats[rows], fine.lons[columns])
 
 
 def season(days: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -197,9 +203,8 @@ def read_fitted(path: Path) -> Fitted:
 
 
 @lru_cache(maxsize=8)
-def _climatology(fitted: Fitted, day: dt.date) -> Map:
-    ratio = np.tensordot(season(np.array(year_fraction(day))), fitted.harmonics, axes=1)
-    return np.maximum(fitted.mean * (1 + spread_blocks(ratio.astype(np.float32), fitted.fine)), 0)
+def _whole_climatology(fitted: Fitted, day: dt.date) -> Map:
+    return fitted.climatology(day, slice(0, fitted.fine.height), slice(0, fitted.fine.width))
 
 
 def _shape(item: Field) -> tuple[int, ...]:

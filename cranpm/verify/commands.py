@@ -68,6 +68,7 @@ def run_evaluate(
     from cranpm.errors import require
     from cranpm.forecast.engine import check_leads
     from cranpm.forecast.files import check_folder
+    from cranpm.forecast.inputs import WITHOUT_PAST
     from cranpm.forecast.load import load_engine
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.region import load_region
@@ -97,7 +98,7 @@ def run_evaluate(
             ahead,
             fitted=fitted,
             edges=band_edges(pack),
-            notes=[note] if note else [],
+            notes=[*filter(None, [note]), *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else [])],
             progress=progress,
         )
         report = write_report(folder, pack, engine, store, found, fitted, progress)

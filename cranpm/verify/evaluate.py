@@ -179,7 +179,7 @@ def day_maps(
     """Every row's map of one issue day, lead by lead, ug m-3, and how many pixels of the model's were clipped."""
     inputs = day_inputs(store, day)
     today, _ = fill_today(store, inputs, slice(0, store.fine.height), slice(0, store.fine.width))
-    for result in forecast(engine, store, day, leads, batch=batch):
+    for result in forecast(engine, store, day, leads, past=fitted, batch=batch):
         model, clipped = assemble_map(result.strips, store.fine.shape)
         maps = {"model": model, "persistence": today}
         if fitted is not None and "damped" in rows:

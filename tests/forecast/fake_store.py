@@ -12,7 +12,8 @@ from cranpm.errors import CranpmError
 from cranpm.forecast.engine import EngineSpec
 from cranpm.forecast.inputs import DayInputs, TileInputs
 from cranpm.grid import Grid, coarse_grid, fine_grid
-from cranpm.variables import CHANNELS, COARSE
+from cranpm.variables import CHANNELS, COARSE, CORRECTED_MAP, FORECAST_MAP, PM_SCALE, USUAL_MAP
+from cranpm.verify.baselines import MEMBERS, Fitted, block_grid
 
 FIRST = dt.date(2022, 3, 1)
 
@@ -83,6 +84,22 @@ def make_store(height: int = 96, width: int = 112, days: int = 8, west: float = 
     return FakeStore(coarse, fine, 8, tuple(maps), land, maps)
 
 
+def made_up_past(fine: Grid, coarse: Grid, seed: int = 3) -> Fitted:
+    """Baselines as if fitted on a past: everything differs from place to place, the climatology with the season too."""
+    rng = np.random.default_rng(seed)
+    leads, blocks = (1, 2, 3), block_grid(fine).shape
+    mean = 20 + 5 * np.sin(np.arange(fine.width) / 11) + 3 * np.cos(np.arange(fine.height) / 8)[:, None]
+    return Fitted(
+        fine, coarse, leads, mean.astype(np.float32),
+        harmonics=rng.normal(0, 0.15, (5, *blocks)).astype(np.float32),
+        damping=rng.uniform(0, 1, (3, *blocks)).astype(np.float32),
+        cams_mean=rng.uniform(8, 16, (3, *coarse.shape)).astype(np.float32),
+        cams_slope=rng.uniform(0.3, 1.5, (3, *blocks)).astype(np.float32),
+        weights=np.full((3, len(MEMBERS)), 1 / 3, np.float32), constant=np.zeros(3, np.float32),
+        data_range=40.0, about={"region": "testland", "world": "sample"},
+    )  # fmt: skip
+
+
 SPEC = EngineSpec(
     name="constant", hash="00" * 32, tile=32, patch=8, coarse_patch=4, coarse_shape=(16, 20),
     channels=CHANNELS, trained_leads=(1, 2, 3), region="testland", simulated=True, device="cpu", licence="CC-BY-4.0",
@@ -112,3 +129,13 @@ class PlaceEngine(ConstantEngine):
     def forecast_tiles(self, state: object, tiles: TileInputs, lead: int) -> np.ndarray:
         shape = np.sin(tiles.lats * 20)[:, :, None] * np.cos(tiles.lons * 30)[:, None, :]
         return (shape + 0.01 * tiles.wind.mean(axis=(1, 2))[:, None, None]).astype(np.float32)
+
+
+class PastEngine(ConstantEngine):
+    """Forecasts the mean of the two maps that are made of the past: whatever changes them changes the forecast."""
+
+    def __init__(self) -> None:
+        super().__init__(channels=(*CHANNELS, FORECAST_MAP), maps=("pm2p5_t", CORRECTED_MAP, USUAL_MAP))
+
+    def forecast_tiles(self, state: object, tiles: TileInputs, lead: int) -> np.ndarray:
+        return (tiles.pm[:, 1:].mean(axis=1) - tiles.pm[:, 0]) / PM_SCALE

@@ -1,20 +1,23 @@
 """What the network is fed."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cranpm.errors import CranpmError
-from cranpm.forecast.inputs import day_inputs, fill_today, tile_inputs, token_centres
-from cranpm.grid import Grid, coarse_grid
+from cranpm.forecast.inputs import KnownPast, day_inputs, fill_today, tile_inputs, token_centres
+from cranpm.grid import Grid, bilinear, coarse_grid
 from cranpm.tiles import Tile
-from cranpm.variables import CHANNELS
-from tests.forecast.fake_store import FIRST, make_store
+from cranpm.variables import CHANNELS, CORRECTED_MAP, FORECAST_MAP, USUAL_MAP
+from tests.forecast.fake_store import FIRST, FakeStore, made_up_past, make_store
 
 DAY = FIRST + dt.timedelta(days=2)
 BEFORE = DAY - dt.timedelta(days=1)
 TILE = Tile((1, 2), 24, 56, 32)
+EAST_OF_IT = Tile((1, 3), 24, 80, 32)
+MAPS = ("pm2p5_t", CORRECTED_MAP, USUAL_MAP)
 
 
 def test_coarse_inputs_are_today_then_yesterday_by_name():
@@ -66,7 +69,7 @@ def test_sea_is_filled_from_the_coarse_field_and_flagged():
 def test_tile_batch_has_the_shapes_and_places_of_its_tiles():
     store = make_store()
     day = day_inputs(store, DAY)
-    tiles = tile_inputs(store, day, [TILE, Tile((1, 3), 24, 80, 32)], patch=8, coarse_patch=4)
+    tiles = tile_inputs(store, day, [TILE, EAST_OF_IT], patch=8, coarse_patch=4)
     assert tiles.pm.shape == (2, 2, 32, 32) and tiles.elevation.shape == (2, 32, 32)
     assert tiles.wind.shape == tiles.queries.shape == (2, 16, 2) and tiles.keys.shape == (2, 20, 2)
     np.testing.assert_allclose(tiles.lats[0], store.fine.lats[24:56], rtol=1e-6)
@@ -100,3 +103,53 @@ def test_tile_must_divide_into_tokens():
     store = make_store()
     with pytest.raises(CranpmError, match="do not divide"):
         tile_inputs(store, day_inputs(store, DAY), [TILE], patch=5, coarse_patch=4)
+
+
+def maps_of_the_valid_day(store: FakeStore, lead: int, past: KnownPast | None) -> dict[str, np.ndarray]:
+    """The maps of two tiles, each of shape (2, 32, 32)."""
+    day = day_inputs(store, DAY, (*CHANNELS, FORECAST_MAP), lead, past)
+    tiles = tile_inputs(store, day, [TILE, EAST_OF_IT], patch=8, coarse_patch=4, maps=MAPS)
+    assert tiles.pm.dtype == np.float32
+    return dict(zip(MAPS, np.moveaxis(tiles.pm, 1, 0), strict=True))
+
+
+def test_maps_of_the_past_are_what_was_fitted_for_the_valid_day_and_its_lead():
+    store = make_store()
+    past = made_up_past(store.fine, store.coarse)
+    for lead in (1, 2, 3):
+        made = maps_of_the_valid_day(store, lead, past)
+        issued = store.forecast(DAY, lead, ("pm2p5",))[0]
+        corrected, usual = past.cams_corrected(issued, lead), past.climatology(DAY + dt.timedelta(days=lead))
+        for k, tile in enumerate((TILE, EAST_OF_IT)):
+            np.testing.assert_allclose(made[CORRECTED_MAP][k], corrected[tile.window], rtol=1e-5)
+            np.testing.assert_allclose(made[USUAL_MAP][k], usual[tile.window], rtol=1e-5)
+
+
+def test_without_a_past_today_stands_for_the_usual_and_the_forecast_for_the_corrected_one():
+    store = make_store()
+    made = maps_of_the_valid_day(store, 2, None)
+    np.testing.assert_array_equal(made[USUAL_MAP], made["pm2p5_t"])
+    rows, columns = TILE.window
+    issued = store.forecast(DAY, 2, ("pm2p5",))[0]
+    as_issued = bilinear(issued, store.coarse, store.fine.lats[rows], store.fine.lons[columns])
+    np.testing.assert_allclose(made[CORRECTED_MAP][0], as_issued, rtol=1e-5)
+
+
+def test_a_lead_that_the_past_was_not_fitted_for_has_the_forecast_as_it_is():
+    store = make_store()
+    past = replace(made_up_past(store.fine, store.coarse), leads=(1, 2))
+    made, without = (maps_of_the_valid_day(store, 3, known) for known in (past, None))
+    np.testing.assert_array_equal(made[CORRECTED_MAP], without[CORRECTED_MAP])
+    assert not np.allclose(made[USUAL_MAP], without[USUAL_MAP])
+
+
+def test_the_truth_of_the_valid_day_does_not_reach_the_maps_of_the_past():
+    store, other = make_store(), make_store()
+    for day in other.pm_maps:
+        if day > DAY:
+            other.pm_maps[day] = np.full_like(other.pm_maps[day], 400.0)
+    past = made_up_past(store.fine, store.coarse)
+    for lead in (1, 3):
+        made, again = (maps_of_the_valid_day(held, lead, past) for held in (store, other))
+        assert all(np.array_equal(made[name], again[name]) for name in MAPS)
+    assert max(other.reads) == DAY

@@ -10,7 +10,7 @@ import pytest
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import day_inputs, fill_today
 from cranpm.forecast.run import assemble_map, forecast
-from tests.forecast.fake_store import FIRST, ConstantEngine, PlaceEngine, make_store
+from tests.forecast.fake_store import FIRST, ConstantEngine, PastEngine, PlaceEngine, made_up_past, make_store
 
 DAY = FIRST + dt.timedelta(days=3)
 
@@ -84,6 +84,23 @@ def test_other_coarse_shape_is_warned_of():
 def test_bad_residual_is_refused():
     with pytest.raises(CranpmError, match="not finite"):
         whole(ConstantEngine(np.nan), make_store())
+
+
+def test_a_known_past_changes_the_forecast_of_an_engine_that_reads_it():
+    store = make_store()
+    past = made_up_past(store.fine, store.coarse)
+    for lead in (1, 3):
+        (known,) = forecast(PastEngine(), store, DAY, [lead], past=past)
+        corrected = past.cams_corrected(store.forecast(DAY, lead, ("pm2p5",))[0], lead)
+        expected = (corrected + past.climatology(known.valid_day)) / 2
+        pm, _ = assemble_map(known.strips, store.fine.shape)
+        np.testing.assert_allclose(pm[store.land], expected[store.land], rtol=1e-4)
+        without, _ = whole(PastEngine(), store, lead)
+        assert np.abs(without - pm)[store.land].max() > 1
+    (reads_none,) = forecast(ConstantEngine(0.1), store, DAY, [1], past=past)
+    assert np.array_equal(
+        assemble_map(reads_none.strips, store.fine.shape)[0], whole(ConstantEngine(0.1), store)[0], equal_nan=True
+    )
 
 
 def test_memory_is_that_of_a_strip_not_of_the_map():

@@ -13,10 +13,11 @@ from cranpm.model.attention import CrossAttention
 from cranpm.model.config import CONFIGS, PAPER_96M, PLUS_96M, ModelConfig, plus
 from cranpm.model.network import CranPM, Output
 from cranpm.model.wind import Way
-from cranpm.variables import CHANNELS, FORECAST_MAP
+from cranpm.variables import CHANNELS, CORRECTED_MAP, FORECAST_MAP, PAST_MAPS, USUAL_MAP
 from tests.model.examples import TINY, coarse_inputs, network, tile_inputs
 
 PLUS = plus(TINY, "plus-tiny")
+WITHOUT_PAST = replace(PLUS, local_channels=("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, "elevation"))
 FUSIONS = ("cross", "none", "off", "sum", "film", "concat", "reverse", "both")
 
 
@@ -37,9 +38,24 @@ def test_plus_listens_to_the_forecast_for_the_valid_day():
         coarse = coarse_inputs(PLUS)
         coarse[0][:, PLUS.channels.index(name)] *= -1
         assert (residual(net, coarse) - before).abs().max() > 1e-4
-    tiles = tile_inputs(PLUS)
-    tiles[0][:, PLUS.maps.index(FORECAST_MAP)] += 10
-    assert (residual(net, None, tiles) - before).abs().max() > 1e-3
+    for config, name in ((PLUS, CORRECTED_MAP), (PLUS, USUAL_MAP), (WITHOUT_PAST, FORECAST_MAP)):
+        net, tiles = network(config), tile_inputs(config)
+        before = residual(net)
+        tiles[0][:, config.maps.index(name)] += 10
+        assert (residual(net, None, tiles) - before).abs().max() > 1e-3
+
+
+def test_only_maps_of_the_past_make_a_network_read_it():
+    assert PLUS.reads_past and not WITHOUT_PAST.reads_past and not TINY.reads_past
+    assert PLUS.bases == ("pm2p5_t", CORRECTED_MAP, USUAL_MAP) and WITHOUT_PAST.bases == ("pm2p5_t", FORECAST_MAP)
+
+
+def test_a_map_of_the_valid_day_is_normalised_as_todays():
+    for config in (PLUS, WITHOUT_PAST):
+        net = network(config)
+        for name in config.bases[1:]:
+            today, later = (config.local_channels.index(which) for which in ("pm2p5_t", name))
+            assert net.local_mean[today] == net.local_mean[later] and net.local_std[today] == net.local_std[later]
 
 
 def test_a_forecast_channel_is_normalised_as_its_analysis():
@@ -50,23 +66,31 @@ def test_a_forecast_channel_is_normalised_as_its_analysis():
         assert net.coarse_std[analysis] == net.coarse_std[forecast]
 
 
-def test_scale_and_change_on_two_bases():
-    """forecast = (b + psi) today + (c + phi) F + a + 20 d."""
+def test_scale_and_change_on_today_and_two_maps_of_the_valid_day():
+    """forecast = (b1 + psi1) today + (b2 + psi2) corrected + (b3 + psi3) usual + a + 20 d."""
+    today, corrected, usual = 30.0, 50.0, 10.0
+    pm = torch.tensor([today, 7.0, corrected, usual]).reshape(1, 4, 1, 1).expand(1, 4, 4, 4)
+    fields = torch.tensor([0.5, -0.2, 0.25, 0.1]).reshape(1, 4, 1, 1).expand(1, 4, 4, 4)
+    lead, output = torch.tensor([2]), Output(PLUS)
+    made = today + 20 * output(fields, pm, lead)
+    assert torch.allclose(made, torch.tensor(0.8 * today + 0.25 * corrected + 0.1 * usual + 20 * 0.5))
+    nothing = torch.zeros(1, 4, 4, 4)
+    assert not output(nothing, pm, lead).any()
+    with torch.no_grad():
+        output.blend[1] = torch.tensor([0.1, 0.3, 0.6, 0.2])  # of lead 2
+    made = today + 20 * output(nothing, pm, lead)
+    assert torch.allclose(made, torch.tensor(2.0 + 0.3 * today + 0.6 * corrected + 0.2 * usual))
+    assert not output(nothing, pm, torch.tensor([1])).any()
+
+
+def test_the_bases_are_the_maps_that_the_network_reads():
     today, forecast = 30.0, 50.0
     pm = torch.tensor([today, 7.0, forecast]).reshape(1, 3, 1, 1).expand(1, 3, 4, 4)
     fields = torch.tensor([0.5, -0.2, 0.25]).reshape(1, 3, 1, 1).expand(1, 3, 4, 4)
-    lead, output = torch.tensor([2]), Output(PLUS)
-    made = today + 20 * output(fields, pm, lead)
+    lead, two, alone = torch.tensor([2]), Output(WITHOUT_PAST), Output(replace(TINY, output="scale"))
+    assert (Output(PLUS).fields, two.fields, alone.fields) == (4, 3, 2)
+    made = today + 20 * two(fields, pm, lead)
     assert torch.allclose(made, torch.tensor(0.8 * today + 0.25 * forecast + 20 * 0.5))
-    nothing = torch.zeros(1, 3, 4, 4)
-    assert not output(nothing, pm, lead).any()
-    with torch.no_grad():
-        output.blend[1] = torch.tensor([0.1, 0.3, 0.6])  # of lead 2
-    made = today + 20 * output(nothing, pm, lead)
-    assert torch.allclose(made, torch.tensor(2.0 + 0.3 * today + 0.6 * forecast))
-    assert not output(nothing, pm, torch.tensor([1])).any()
-    alone = Output(replace(TINY, output="scale"))
-    assert alone.fields == 2
     made = today + 20 * alone(fields[:, :2], pm[:, :2], lead)
     assert torch.allclose(made, torch.tensor(0.8 * today + 20 * 0.5))
 
@@ -208,7 +232,7 @@ def test_checkpoints_of_the_first_version_have_the_papers_switches():
         ({"output": "delta"}, "output 'delta' unknown"),
         ({"local_channels": ("elevation", "pm2p5_t", "latitude", "longitude")}, "pm2p5_t first"),
         ({"local_channels": ("pm2p5_t", "latitude", "elevation")}, "then elevation, latitude, longitude"),
-        ({"local_channels": ("pm2p5_t", FORECAST_MAP, "elevation", "latitude", "longitude")}, "is not there"),
+        *(({"local_channels": ("pm2p5_t", name, "elevation")}, "is not there") for name in (FORECAST_MAP, *PAST_MAPS)),
     ],
 )
 def test_a_wrong_switch_is_refused(change, words):

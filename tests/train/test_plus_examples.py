@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -15,24 +16,35 @@ from cranpm.forecast.inputs import day_inputs, tile_inputs
 from cranpm.forecast.load import load_engine
 from cranpm.forecast.run import assemble_map, forecast
 from cranpm.grid import bilinear
-from cranpm.model.config import FORECAST, plus
+from cranpm.model.config import FORECAST, ModelConfig, plus
 from cranpm.model.network import CranPM
 from cranpm.model.statistics import nominal
 from cranpm.tiles import Tile
 from cranpm.train.blend_start import start_from_blend
-from cranpm.variables import FORECAST_MAP
+from cranpm.variables import CORRECTED_MAP, FORECAST_MAP, USUAL_MAP
 from tests.forecast.fake_store import FIRST as FAKE_FIRST
-from tests.forecast.fake_store import make_store
+from tests.forecast.fake_store import made_up_past, make_store
 from tests.train.toy import CONFIG, FIRST, ToyStore, held
 
 PLUS = plus(CONFIG, "plus-toy")
+WITHOUT_PAST = replace(PLUS, local_channels=("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, "elevation"))
 DAY = FIRST + timedelta(days=7)
 TILE = Tile((0, 0), 12, 8, 32)
 
 
-def examples(store: ToyStore | None = None) -> Examples:
+def examples(store: ToyStore | None = None, config: ModelConfig = PLUS, *, past: bool = False) -> Examples:
+    """The toy world's, with a past of its year or without any."""
     source = store or ToyStore()
-    return Examples([HeldStore(source, source.days, FORECAST)], PLUS, (1, 2, 3))  # type: ignore[arg-type]
+    made = HeldStore(source, source.days, FORECAST)  # type: ignore[arg-type]
+    if past:
+        made.pasts = {FIRST.year: made_up_past(source.fine, source.coarse)}
+    return Examples([made], config, (1, 2, 3))
+
+
+def tile_of(config: ModelConfig, name: str, lead: int, *, past: bool = False) -> np.ndarray:
+    """One map of the tile on the day."""
+    batch = examples(config=config, past=past).batch([Draw(0, DAY, (TILE,), (lead,))])
+    return batch.pm[0, config.maps.index(name)].numpy()
 
 
 def test_a_day_has_what_was_issued_on_it_for_the_lead():
@@ -44,18 +56,41 @@ def test_a_day_has_what_was_issued_on_it_for_the_lead():
         issued = store.forecast(DAY, lead, ["pm2p5"])[0]
         rows, columns = TILE.window
         expected = bilinear(issued, store.coarse, store.fine.lats[rows], store.fine.lons[columns])
-        assert np.allclose(batch.pm[0, PLUS.maps.index(FORECAST_MAP)].numpy(), expected, atol=1e-4)
+        assert np.allclose(tile_of(WITHOUT_PAST, FORECAST_MAP, lead), expected, atol=1e-4)
 
 
-def test_nothing_issued_after_day_t_reaches_the_inputs():
-    later = ToyStore()
-    later.issued[8:] = 99.0
-    draws = [Draw(0, DAY, (TILE,), (2,))]
-    one, other = (examples(store).batch(draws) for store in (ToyStore(), later))
+def test_a_day_has_what_its_past_says_of_the_valid_day():
+    store = ToyStore()
+    fitted = made_up_past(store.fine, store.coarse)
+    for lead in (1, 3):
+        issued = store.forecast(DAY, lead, ["pm2p5"])[0]
+        corrected = fitted.cams_corrected(issued, lead)[TILE.window]
+        usual = fitted.climatology(DAY + timedelta(days=lead))[TILE.window]
+        assert np.allclose(tile_of(PLUS, CORRECTED_MAP, lead, past=True), corrected, atol=1e-4)
+        assert np.allclose(tile_of(PLUS, USUAL_MAP, lead, past=True), usual, atol=1e-4)
+    assert not np.allclose(usual, fitted.climatology(DAY)[TILE.window], atol=1e-4)
+
+
+def test_a_day_of_a_year_without_a_past_makes_do_with_today_and_the_forecast_as_it_is():
+    for lead in (1, 3):
+        assert np.array_equal(tile_of(PLUS, USUAL_MAP, lead), tile_of(PLUS, "pm2p5_t", lead))
+        assert np.array_equal(tile_of(PLUS, CORRECTED_MAP, lead), tile_of(WITHOUT_PAST, FORECAST_MAP, lead))
+
+
+def test_nothing_issued_or_measured_after_day_t_reaches_the_inputs():
+    later, draws = ToyStore(), [Draw(0, DAY, (TILE,), (2,))]
+    for part in (later.issued, later.maps, later.fields):
+        part[8:] = 99.0  # from DAY + 1 on
+    one, other = (examples(store, past=True).batch(draws) for store in (ToyStore(), later))
     assert all(torch.equal(a, b) for a, b in zip([*one.day, *one.tiles], [*other.day, *other.tiles], strict=True))
+    assert not torch.equal(one.target, other.target)
     now = ToyStore()
     now.issued[7] = 99.0
-    assert not torch.equal(examples(now).batch(draws).coarse, one.coarse)
+    changed = examples(now, past=True).batch(draws)
+    assert not torch.equal(changed.coarse, one.coarse)
+    corrected, usual = (PLUS.maps.index(name) for name in (CORRECTED_MAP, USUAL_MAP))
+    assert not torch.equal(changed.pm[:, corrected], one.pm[:, corrected])
+    assert torch.equal(changed.pm[:, usual], one.pm[:, usual])
 
 
 def test_the_tiles_of_a_day_share_their_lead():
@@ -125,8 +160,8 @@ def test_training_starts_at_the_best_blend_of_today_and_the_forecast():
         store.maps[k] = np.where(store.land, 25 + k % 7, np.nan)
     for k, day in enumerate(store.days[:-1]):
         store.maps[k + 1] = 4 + 0.3 * store.maps[k] + 0.5 * level(day, 1, ["pm2p5"])[0, 0, 0]
-    made = Examples([HeldStore(store, store.days, FORECAST)], PLUS, (1,))
-    network = CranPM(PLUS, nominal()).eval()
+    made = Examples([HeldStore(store, store.days, FORECAST)], WITHOUT_PAST, (1,))
+    network = CranPM(WITHOUT_PAST, nominal()).eval()
     start_from_blend(network, made, 0)
     found = network.output.blend[0].detach().numpy() * (20, 1, 1)
     assert found == pytest.approx((4, 0.3, 0.5), abs=0.05)  # the store rounds to 0.1
@@ -138,6 +173,25 @@ def test_training_starts_at_the_best_blend_of_today_and_the_forecast():
     assert error.abs().max() < 0.2
 
 
+def test_training_starts_at_the_best_blend_of_what_the_past_says():
+    """Tomorrow is 3 + 0.2 today + 0.3 of the corrected forecast + 0.4 of what is usual."""
+    store = ToyStore()
+    past = made_up_past(store.fine, store.coarse)
+    rng = np.random.default_rng(1)
+    store.maps[0] = np.where(store.land, rng.uniform(5, 60, store.fine.shape), np.nan)
+    for k, day in enumerate(store.days[:-1]):
+        corrected = past.cams_corrected(store.forecast(day, 1, ["pm2p5"])[0], 1)
+        usual = past.climatology(day + timedelta(days=1))
+        store.maps[k + 1] = 3 + 0.2 * store.maps[k] + 0.3 * corrected + 0.4 * usual
+    kept = HeldStore(store, store.days, FORECAST)
+    kept.pasts = {FIRST.year: past}
+    network = CranPM(PLUS, nominal()).eval()
+    start_from_blend(network, Examples([kept], PLUS, (1,)), 0)
+    found = network.output.blend[0].detach().numpy() * (20, 1, 1, 1)
+    assert found == pytest.approx((3, 0.2, 0.3, 0.4), abs=0.05)
+    assert network.output.blend[1].tolist() == [0, 1, 0, 0]
+
+
 def test_other_outputs_start_as_they_are():
     network = CranPM(CONFIG, nominal())
     start_from_blend(network, Examples([held()], CONFIG, (1, 2)), 0)
@@ -146,10 +200,13 @@ def test_other_outputs_start_as_they_are():
 
 def test_maps_come_in_the_order_asked_for():
     store = make_store()
-    day = day_inputs(store, FAKE_FIRST + dt.timedelta(days=3), PLUS.channels, 1)
-    orders = (PLUS.maps, ("pm2p5_t", FORECAST_MAP, "pm2p5_t-1"), ("pm2p5_t", FORECAST_MAP))
-    made = [tile_inputs(store, day, [Tile((0, 0), 40, 56, 32)], patch=8, coarse_patch=4, maps=o).pm for o in orders]
-    named = [dict(zip(order, pm[0], strict=True)) for order, pm in zip(orders, made, strict=True)]
-    for other in named[1:]:
-        assert all(np.array_equal(values, named[0][name]) for name, values in other.items())
-    assert not np.array_equal(named[0]["pm2p5_t-1"], named[0][FORECAST_MAP])
+    three = ("pm2p5_t", FORECAST_MAP, "pm2p5_t-1")
+    orders = ((*PLUS.maps, FORECAST_MAP), three, three[:2], ("pm2p5_t", USUAL_MAP, FORECAST_MAP, CORRECTED_MAP))
+    tile = Tile((0, 0), 40, 56, 32)
+    for past in (None, made_up_past(store.fine, store.coarse)):
+        day = day_inputs(store, FAKE_FIRST + dt.timedelta(days=3), PLUS.channels, 1, past)
+        made = [tile_inputs(store, day, [tile], patch=8, coarse_patch=4, maps=order).pm[0] for order in orders]
+        named = [dict(zip(order, pm, strict=True)) for order, pm in zip(orders, made, strict=True)]
+        for other in named[1:]:
+            assert all(np.array_equal(values, named[0][name]) for name, values in other.items())
+        assert not np.array_equal(named[0]["pm2p5_t-1"], named[0][FORECAST_MAP])

@@ -69,6 +69,15 @@ def test_corrected_cams_undoes_bias_and_damping(fitted):
     assert abs(error.mean()) < 0.6
 
 
+def test_a_window_of_a_baseline_is_that_part_of_the_whole_map(fitted):
+    day, cams = dt.date(2022, 8, 20), np.arange(120, dtype=np.float32).reshape(COARSE.shape)
+    for window in ((slice(3, 29), slice(17, 50)), (slice(0, 60), slice(0, 8)), (slice(40, 41), slice(None))):
+        np.testing.assert_allclose(fitted.climatology(day, *window), fitted.climatology(day)[window], rtol=1e-5)
+        for lead in LEADS:
+            part, all_of_it = fitted.cams_corrected(cams, lead, *window), fitted.cams_corrected(cams, lead)
+            np.testing.assert_allclose(part, all_of_it[window], rtol=1e-5)
+
+
 def test_file_is_small_and_reads_back(fitted, tmp_path):
     path = tmp_path / "testland.baselines.nc"
     write_fitted(path, fitted)
