@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch import Trainer
 
 from cranpm.data.dataset import Examples, HeldStore, hold, statistics_of
 from cranpm.data.progress import silent
 from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 from cranpm.model.checkpoint import Checkpoint
-from cranpm.model.config import FORECAST, ModelConfig
+from cranpm.model.config import FORECAST, PLACE, PLUS_SMALL, SMALL, ModelConfig
 from cranpm.model.network import CranPM
 from cranpm.model.statistics import Statistics
 from cranpm.region import Region
@@ -39,9 +40,9 @@ from cranpm.train.place import Place
 from cranpm.train.recipe import Recipe, Validation, read_recipe, recipe_hash
 from cranpm.train.session import make_trainer
 from cranpm.train.stores import end_with_parent, make_stores, store_path
-from cranpm.variables import CHANNELS, FORECAST_MAP, LOCAL_CHANNELS, PM_SCALE
+from cranpm.variables import CHANNELS, CORRECTED_MAP, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS, PM_SCALE
 
-FULL = "full"
+FULL, PLUS = "full", "plus"
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,14 @@ class Variant:
 
     Attributes:
         key: what the paper calls it, e.g. "R2".
-        table: "a" fusion, "b" build-up, "c" removal, "d" additions that are not in the paper.
-        label: what is different from the full network.
-        config: switches of the configuration that differ.
+        table: "a" fusion, "b" build-up, "c" removal, "d" what `plus` adds, "e" fewer years to train on; "" for a
+            network that others are compared with.
+        label: what is different from the network it is compared with.
+        config: switches of the configuration that differ from the full network's.
         objective: weights of eq. 6 that differ.
         share: of the full network's tiles per step.
+        years: how many of the recipe's training entries are used, from the first on; 0 for all.
+        against: key of the network it is compared with.
     """
 
     key: str
@@ -63,11 +67,27 @@ class Variant:
     config: Mapping[str, Any] = field(default_factory=dict)
     objective: Mapping[str, float] = field(default_factory=dict)
     share: float = 1.0
+    years: int = 0
+    against: str = FULL
+
+    @property
+    def reads_forecasts(self) -> bool:
+        """Whether the stores' forecasts are needed."""
+        return any(name in FORECAST_CHANNELS for name in self.config.get("channels", ()))
 
 
 TODAY_ONLY: Mapping[str, Any] = {"channels": CHANNELS[:35], "local_channels": ("pm2p5_t", *LOCAL_CHANNELS[2:])}
-WITH_FORECAST = (*CHANNELS, *(f"{name}_f" for name in FORECAST))
+ADDED: Mapping[str, Any] = {  # what `plus` changes
+    key: value for key, value in vars(PLUS_SMALL).items() if key != "name" and value != getattr(SMALL, key)
+}
+FORECAST_COMPOSITION = (*CHANNELS, *(f"{name}_f" for name in ("pm2p5", "pm10", "no2", "o3", "co")))
 PLAIN: Mapping[str, float] = {"frequency": 0.0, "station": 0.0}
+
+
+def _plus(key: str, label: str, change: Mapping[str, Any]) -> Variant:
+    """`plus` with something taken away or exchanged."""
+    return Variant(key, "d", label, {**ADDED, **change}, against=PLUS)
+
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(FULL, "", "all of the paper's mechanisms"),
@@ -88,18 +108,18 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("A", "b", "squared error alone, a quarter of the batch, no day t-1", TODAY_ONLY, PLAIN, 0.25),
     Variant("B", "b", "A with the whole batch", TODAY_ONLY, PLAIN),
     Variant("C", "b", "B with the focal frequency loss", TODAY_ONLY, {"station": 0.0}),
-    Variant("P1", "d", "forecast channels", {"channels": WITH_FORECAST}),
-    Variant("P2", "d", "a distance bias", {"distance_bias": True}),
-    Variant("P3", "d", "an output that scales today's map", {"output": "scale"}),
-    Variant(
-        "P4", "d", "plus: all three, and the forecast's map as a base",
-        {
-            "channels": WITH_FORECAST, "distance_bias": True, "output": "scale",
-            "local_channels": ("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, *LOCAL_CHANNELS[2:]),
-        },
-    ),
-    Variant("P5", "d", "no latitude and longitude", {"local_channels": LOCAL_CHANNELS[:3]}),
-    Variant("P6", "d", "a decoder that sees the edge again beyond a tile", {"padding": "replicate"}),
+    Variant("Y1", "e", "one year of training days", years=1),
+    Variant("Y2", "e", "two years of training days", years=2),
+    Variant("Y4", "e", "four years of training days", years=4),
+    Variant(PLUS, "", "the paper's mechanisms and what we add", ADDED),
+    _plus("P1", "no forecast weather, only forecast composition", {"channels": FORECAST_COMPOSITION}),
+    _plus("P2", "the change from today instead of scaled bases", {"output": "change"}),
+    _plus("P3", "no usual map", {"local_channels": ("pm2p5_t", "pm2p5_t-1", CORRECTED_MAP, "elevation")}),
+    _plus("P4", "the forecast as issued, nothing of the past",
+          {"local_channels": ("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, "elevation")}),
+    _plus("P5", "no distance bias", {"distance_bias": False}),
+    _plus("P6", "latitude and longitude", {"local_channels": (*PLUS_SMALL.maps, *PLACE)}),
+    _plus("P7", "zeros beyond a tile's edge", {"padding": "zeros"}),
 )  # fmt: skip
 
 
@@ -147,7 +167,7 @@ class Result:
 
 
 def find_variants(keys: Sequence[str]) -> tuple[Variant, ...]:
-    """The variants of some keys or tables ("c"), the full network first; all without.
+    """The variants of some keys or tables ("c") with what they are compared with, in order; all without.
 
     Raises:
         CranpmError: there is no such variant.
@@ -156,9 +176,10 @@ def find_variants(keys: Sequence[str]) -> tuple[Variant, ...]:
     tables = {variant.table for variant in VARIANTS}
     for key in keys:
         if key not in known and key not in tables:
-            raise CranpmError(f"no ablation '{key}'; there are {', '.join(known)}, and the tables a, b, c, d")
-    wanted = [v for v in VARIANTS if not keys or v.key in keys or v.table in keys or v.key == FULL]
-    return tuple(wanted)
+            raise CranpmError(f"no ablation '{key}'; there are {', '.join(known)}, and the tables a, b, c, d, e")
+    wanted = {v.key for v in VARIANTS if not keys or v.key in keys or v.table in keys}
+    wanted |= {known[key].against for key in wanted if known[key].table}
+    return tuple(v for v in VARIANTS if v.key in wanted)
 
 
 def read_results(path: Path, recipe: str) -> list[Result]:
@@ -195,7 +216,8 @@ def ablate(
     yield count, len(wanted), None
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the processes
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _load, (recipe, region, cache)) as pool:
+    issued = FORECAST if any(variant.reads_forecasts for variant, _ in missing) else ()
+    with ProcessPoolExecutor(processes, context, _load, (recipe, region, cache, issued)) as pool:
         jobs = [pool.submit(_run, recipe, region, digest, variant, seed) for variant, seed in missing]
         try:
             for job in as_completed(jobs):
@@ -225,13 +247,13 @@ def _append(path: Path, line: str) -> None:
 _HELD: list[HeldStore] = []
 
 
-def _load(recipe: Recipe, region: Region, cache: Path) -> None:
+def _load(recipe: Recipe, region: Region, cache: Path, issued: Sequence[str]) -> None:
     """Read the stores once per process, which ends with the one that started it."""
     end_with_parent()
     torch.set_num_threads(1)
     assert recipe.simulated is not None
     pasts = (*recipe.simulated.train, *recipe.simulated.validate)
-    _HELD[:] = [hold(store_path(recipe, region, past, cache), past.dates, FORECAST) for past in pasts]
+    _HELD[:] = [hold(store_path(recipe, region, past, cache), past.dates, issued) for past in pasts]
 
 
 @dataclass(frozen=True)
@@ -256,11 +278,11 @@ class _Ready(Days):
     def setup(self, stage: str) -> None:
         """Examples of the variant's channels."""
         assert self.recipe.simulated is not None
-        count, hotspots = len(self.recipe.simulated.train), self.region.hotspots
-        config, leads = self.recipe.config, self.recipe.leads
-        self.train = Examples(_HELD[:count], config, leads, hotspots)
-        self.held_out = Examples(_HELD[count:], config, leads, hotspots)
-        self.statistics = _statistics(count)
+        used, held_out = len(self.recipe.simulated.train), len(self.recipe.simulated.validate)
+        config, leads, hotspots = self.recipe.config, self.recipe.leads, self.region.hotspots
+        self.train = Examples(_HELD[:used], config, leads, hotspots)
+        self.held_out = Examples(_HELD[-held_out:], config, leads, hotspots)
+        self.statistics = _statistics(len(_HELD) - held_out)
 
 
 _STATISTICS: list[Statistics] = []
@@ -275,11 +297,14 @@ def _statistics(count: int) -> Statistics:
 
 def _run(recipe: Recipe, region: Region, digest: str, variant: Variant, seed: int) -> Result:
     """Train and score one variant, in a process of its own."""
+    assert recipe.simulated is not None
     batch = replace(recipe.batch, days=max(round(recipe.batch.days * variant.share), 1))
+    train = recipe.simulated.train[: variant.years or None]
     altered = _Altered(
         **{
             **vars(recipe),
             "batch": batch,
+            "simulated": replace(recipe.simulated, train=train),
             "objective": Weights(**{**vars(recipe.objective), **variant.objective}),
             "altered": replace(recipe.config, **variant.config),
         }
@@ -289,13 +314,23 @@ def _run(recipe: Recipe, region: Region, digest: str, variant: Variant, seed: in
         folder = Path(name)
         days = _Ready(altered, region, seed=seed, data=None, cache=folder, folder=folder, workers=0, tell=silent)
         module = Training(altered, seed=seed, key="")
-        keeper = Keeper(folder, _about, _tell_nobody, half=half, interruption=Interruption())
+        keeper = _Nothing(folder, _about, _tell_nobody, half=half, interruption=Interruption())
         began = time.process_time()
         make_trainer(Place("cpu"), folder, keeper, half=half).fit(module, days)
         spent = time.process_time() - began
     scored = _score(module.validated, days.held_out, recipe.validation, half=half)
     length = recipe.schedule.length
     return Result(variant.key, seed, digest, length, round(spent, 1), *scored)
+
+
+class _Nothing(Keeper):
+    """Keeps nothing of a run but its averaged weights: the run is short, and is scored when it has ended."""
+
+    def _validate(self, trainer: Trainer, module: Training, step: int) -> None:
+        pass
+
+    def _save(self, trainer: Trainer) -> None:
+        pass
 
 
 def _about(days: Days) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""What the ablations found: differences from the full network, paired over seeds and days, as a table and a picture."""
+"""What the ablations found: differences from a reference, paired over seeds and days, as a table and a picture."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ BLOCK = 4
 """Validation days that are drawn together: neighbours are alike."""
 DRAWS = 4000
 ENOUGH_SEEDS = 3
-TITLES = {"c": "Removals", "a": "Fusion", "b": "Build-up", "d": "Additions"}
+TITLES = {
+    "c": "Removals",
+    "a": "Fusion",
+    "b": "Build-up",
+    "e": "Years to train on",
+    "d": "What plus adds (compared with plus)",
+}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """RMSE of a variant minus that of the full network at one lead, ug m-3.
+    """RMSE of a variant minus that of the network it is compared with at one lead, ug m-3.
 
     Attributes:
         mean: over the seeds that both have.
@@ -44,7 +50,7 @@ class Difference:
 def difference(
     variant: Sequence[Result], full: Sequence[Result], lead: int, *, draws: int = DRAWS
 ) -> Difference | None:
-    """A variant against the full network on the seeds that both have; None without any."""
+    """A variant against its reference on the seeds that both have; None without any."""
     by_seed = {result.seed: result for result in full}
     pairs = [(result, by_seed[result.seed]) for result in variant if result.seed in by_seed]
     if not pairs:
@@ -64,7 +70,6 @@ def difference(
 def table(results: Sequence[Result]) -> str:
     """The differences at every lead in Markdown, a part for each of the paper's tables; "*" where settled."""
     leads = sorted(results[0].squared)
-    full = [result for result in results if result.variant == FULL]
     lines = []
     for letter, title in TITLES.items():
         rows = [(v, _of(results, v)) for v in VARIANTS if v.table == letter and _of(results, v)]
@@ -78,12 +83,13 @@ def table(results: Sequence[Result]) -> str:
             "|---|---|" + "---|" * (len(leads) + 2),
         ]
         for variant, own in rows:
-            cells = [_cell(difference(own, full, lead)) for lead in leads]
+            reference = _reference(results, variant)
+            cells = [_cell(difference(own, reference, lead)) for lead in leads]
             spent = np.mean([result.cpu_seconds for result in own])
-            seeds = len({r.seed for r in own} & {r.seed for r in full})
+            seeds = len({r.seed for r in own} & {r.seed for r in reference})
             lines.append(f"| {variant.key} | {variant.label} | {' | '.join(cells)} | {seeds} | {spent:.0f} |")
         lines.append("")
-    return "\n".join([_reference(full, leads), "", *lines])
+    return "\n".join([*(_described(results, v, leads) for v in VARIANTS if v.table == ""), *lines])
 
 
 def picture(results: Sequence[Result], path: Path) -> None:
@@ -96,13 +102,12 @@ def picture(results: Sequence[Result], path: Path) -> None:
     from cranpm.forecast.maps import head_line
 
     leads = sorted(results[0].squared)
-    full = [result for result in results if result.variant == FULL]
-    rows = [v for v in VARIANTS if v.key != FULL and _of(results, v)]
+    rows = [v for v in VARIANTS if v.table and _of(results, v)]
     figure = Figure(figsize=(3.2 * len(leads) + 3.0, 0.32 * len(rows) + 1.4), layout="constrained")
     panels = figure.subplots(1, len(leads), sharey=True, squeeze=False)[0]
     for panel, lead in zip(panels, leads, strict=True):
         for place, variant in enumerate(rows):
-            found = difference(_of(results, variant), full, lead)
+            found = difference(_of(results, variant), _reference(results, variant), lead)
             if found is not None:
                 worse = "tab:red" if found.mean > 0 else "tab:green"
                 colour = worse if found.settled else "0.55"
@@ -110,7 +115,7 @@ def picture(results: Sequence[Result], path: Path) -> None:
                 panel.plot(found.mean, place, "o", color=colour, ms=5)
         panel.axvline(0, color="0.2", lw=0.8)
         panel.set_title(f"T+{lead}")
-        panel.set_xlabel("RMSE minus full, µg/m³")
+        panel.set_xlabel("RMSE minus reference, µg/m³")
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(rows)), [f"{v.key}  {v.label}" for v in rows])
     panels[0].invert_yaxis()
@@ -120,15 +125,23 @@ def picture(results: Sequence[Result], path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _reference(full: Sequence[Result], leads: Sequence[int]) -> str:
-    parts = []
+def _described(results: Sequence[Result], variant: Variant, leads: Sequence[int]) -> str:
+    """A line on a network that others are compared with; empty where it was not run."""
+    full, parts = _of(results, variant), []
+    if not full:
+        return ""
     for lead in leads:
         still = float(np.mean([np.sqrt(np.sum(r.still[lead]) / np.sum(r.pixels[lead])) for r in full]))
         own = [r.rmse(lead) for r in full]
         parts.append(f"T+{lead} {np.mean(own):.2f} ± {np.std(own):.2f} (persistence {still:.2f})")
     steps = f"{full[0].steps} steps, {np.mean([r.cpu_seconds for r in full]):.0f} CPU s"
     seeds = f"{len(full)} seed{'s' if len(full) > 1 else ''}"
-    return f"The full network, {seeds} of {steps}: RMSE {', '.join(parts)} µg/m³, simulated."
+    name = "The full network" if variant.key == FULL else variant.key.capitalize()
+    return f"{name}, {seeds} of {steps}: RMSE {', '.join(parts)} µg/m³, simulated.\n"
+
+
+def _reference(results: Sequence[Result], variant: Variant) -> list[Result]:
+    return [result for result in results if result.variant == variant.against]
 
 
 def _of(results: Sequence[Result], variant: Variant) -> list[Result]:

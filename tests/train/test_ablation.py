@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cranpm.errors import CranpmError
-from cranpm.model.config import SMALL
+from cranpm.model.config import PLUS_SMALL, SMALL
 from cranpm.options import leaf
 from cranpm.region import load_region
 from cranpm.train import ablation
-from cranpm.train.ablation import FULL, VARIANTS, Result, Variant, find_variants, read_results
+from cranpm.train.ablation import FULL, PLUS, VARIANTS, Result, Variant, find_variants, read_results
 from cranpm.train.ablation_report import difference, picture, table
 from cranpm.train.commands import ablate
 from cranpm.train.recipe import FOLDER, Past, Simulated, read_recipe, recipe_hash, recipe_path
@@ -39,7 +39,10 @@ def test_variants_are_configurations_of_the_small_network():
     assert {v.key for v in VARIANTS if v.table == "c"} == {f"R{k}" for k in range(1, 9)}
     for variant in VARIANTS:
         altered = replace(SMALL, **variant.config)
-        assert variant.key in (FULL, "A", "B", "C", "R6", "R7") or altered != SMALL
+        changes_nothing = altered == SMALL and not variant.objective and variant.share == 1 and not variant.years
+        assert changes_nothing == (variant.key == FULL)
+        assert variant.table == "" or find_variants([variant.key])[0].key == variant.against
+    assert replace(SMALL, name="plus-small", **find_variants([PLUS])[0].config) == PLUS_SMALL
 
 
 def test_the_shipped_recipe_has_the_papers_objective_and_leaves_the_scored_world_alone():
