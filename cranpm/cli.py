@@ -16,6 +16,7 @@ COMMANDS = {
     "forecast": Entry("cranpm.forecast.commands:forecast", "Forecast the 1 km maps of the days after a date."),
     "train": Entry("cranpm.train.commands:train", "Train a checkpoint on a region."),
     "ablate": Entry("cranpm.train.commands:ablate", "Which mechanisms earn their place, on the sample world."),
+    "intervene": Entry("cranpm.verify.commands:intervene", "What a trained model does with its inputs: alter them."),
     "sample": Entry("cranpm.sample.commands:sample", "Write simulated days of a region in the providers' formats."),
     "data": Entry("cranpm.data.commands:app", "Look into products and prepare them as a store."),
     "model": Entry("cranpm.model.commands:app", "Checkpoints and configurations: list, show."),

@@ -30,6 +30,8 @@ NEEDS = {
     "forecast (simulated days)": ("stations", "terrain", "train"),
     "train": ("train",),
     "ablate": ("train",),
+    "intervene (a store)": ("train",),
+    "intervene (simulated days)": ("stations", "terrain", "train"),
     "sample": ("stations", "terrain"),
     "data inspect, prepare": ("stations", "terrain"),
     "model list, show": ("train",),
