@@ -10,6 +10,7 @@ import cranpm
 from cranpm.region import Region
 from cranpm.verify import page
 from cranpm.verify.baselines import Fitted
+from cranpm.verify.evaluate import Evaluation
 from cranpm.verify.summary import Case, seam_of
 from cranpm.verify.verdict import number
 
@@ -46,6 +47,10 @@ def definitions(case: Case) -> list[str]:
         ("R², slope", "squared correlation; least-squares slope of forecast on truth"),
         ("SSIM", f"Gaussian windows of sigma 1.5 pixels (11 by 11), data range {low_high}; invalid pixels take "
          "the day's mean truth in both maps; mean over windows centred on valid pixels"),
+        ("Power, by km", f"variance of the map in a band of wavelengths, {_windows(found)}; weights fall to 0 "
+         "towards sea, gaps and the map's edge, the same for every map"),
+        ("Error, by km", "the same of forecast minus truth; no link between the two maps gives power over the "
+         "truth's plus 1"),
         ("25 km", "means of 25 by 25 pixels from the north-west corner, kept where at least half is valid"),
         ("cos-lat weighted", "in report.json with the suffix _w"),
         ("Persistence", "the map of day t, its gaps filled from the day before, else from the coarse analysis: "
@@ -67,6 +72,15 @@ def definitions(case: Case) -> list[str]:
             ("Linear blend", f"{_blends(fitted, found.leads)}; least squares over all land pixels of {years}"),
         ]
     return ["<h2>Definitions</h2>", page.facts(pairs)]
+
+
+def _windows(found: Evaluation) -> str:
+    """Where spectra were taken, in words."""
+    if not found.windows:
+        return "not taken of so small a map"
+    height, width = found.windows[0].shape
+    number_of = len(found.windows)
+    return f"over {number_of} window{'s' if number_of > 1 else ''} of {height} by {width} pixels"
 
 
 def _blends(fitted: Fitted, leads: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,18 @@ from cranpm.forecast.run import assemble_map, forecast, tile_plan
 from cranpm.grid import bilinear
 from cranpm.tiles import TilePlan
 from cranpm.verify.baselines import MEMBERS, ROWS, Fitted, Map
-from cranpm.verify.metrics import NOTHING, MapSums, Scores, map_sums, scores_of
+from cranpm.verify.metrics import NOTHING, MapSums, Scores, Sums, map_sums, scores_of, ssim_sums
 from cranpm.verify.past import PastStore
 from cranpm.verify.seams import seam_ratio
+from cranpm.verify.spectrum import Spectrum, Window, land_windows, spectra
 
 SCALES = ("fine", "blocks")
 NEEDS_FIT = ("damped", "climatology", "cams_corrected", "blend")
 NEEDS_CAMS = ("cams", "cams_corrected", "blend")
+TWO_DAY_MEAN, DAY_BEFORE = "two_day_mean", "day_before"
+YARDSTICKS = {TWO_DAY_MEAN: "truth, mean of two days", DAY_BEFORE: "truth of the day before"}
+"""Maps made of the truth of the valid day and of the day before it, which no forecast can know: how much detail a day
+takes away. Rows are held against the first: a model that is smoother blurs more than one day of weather does."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class DayLead:
         bands: by row, sums per concentration band of the truth: pixels, error, squared error; shape (3, bands).
         clipped: land pixels of the model's map that were raised to 0.
         seam: see `seams.seam_ratio`.
+        spectra: by row and, where the store holds the truth of the day before the valid day, of the `YARDSTICKS`.
+        likeness: sums of the SSIM of the `YARDSTICKS`.
     """
 
     day: dt.date
@@ -47,6 +54,8 @@ class DayLead:
     bands: dict[str, NDArray[np.float64]]
     clipped: int
     seam: float | None
+    spectra: dict[str, Spectrum] = field(default_factory=dict)
+    likeness: dict[str, Sums] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class Evaluation:
         tiles: tiles per map.
         notes: what a reader must know of rows that are absent.
         seconds: wall time of forecasting and scoring.
+        windows: parts of the map whose spectrum was taken.
     """
 
     days: tuple[dt.date, ...]
@@ -88,6 +98,7 @@ class Evaluation:
     tiles: int
     notes: tuple[str, ...]
     seconds: float
+    windows: tuple[Window, ...] = ()
 
     def of(self, lead: int) -> list[DayLead]:
         """The results of a lead, by day."""
@@ -105,6 +116,16 @@ class Evaluation:
     def daily_rmse(self, lead: int, row: str) -> list[float]:
         """RMSE of each day, ug m-3."""
         return [scores_of(result.sums[row].fine).rmse or 0.0 for result in self.of(lead)]
+
+    def spectrum(self, lead: int, row: str) -> Spectrum:
+        """The spectrum of a row or of one of the `YARDSTICKS`, pooled over the days that have it."""
+        return sum((result.spectra[row] for result in self.of(lead) if row in result.spectra), Spectrum())
+
+    def ssim(self, lead: int, name: str) -> float | None:
+        """The SSIM of a row or of one of the `YARDSTICKS`."""
+        if name not in YARDSTICKS:
+            return self.scores(lead, name).ssim
+        return scores_of(sum((result.likeness.get(name, Sums()) for result in self.of(lead)), Sums())).ssim
 
 
 def evaluate(
@@ -141,7 +162,8 @@ def evaluate(
     rows, found = _rows(store, days, leads, fitted)
     means = _Means(store.fine.shape, _first_lead(store, days, leads))
     data_range = _data_range(store, days, leads, fitted)
-    loop = _Loop(engine, store, plan, rows, fitted, tuple(edges), data_range, batch, means)
+    windows = land_windows(store.fine, store.land)
+    loop = _Loop(engine, store, plan, rows, fitted, tuple(edges), data_range, batch, means, windows)
     for done, day in enumerate(days, start=1):
         loop.score_day(day, leads)
         progress("forecasting and scoring days", done, len(days))
@@ -163,6 +185,7 @@ def evaluate(
         tiles=len(tiles),
         notes=(*notes, *found),
         seconds=time.monotonic() - started,
+        windows=windows,
     )
 
 
@@ -220,9 +243,11 @@ class _Loop:
     def __init__(
         self, engine: Engine, store: PastStore, plan: TilePlan, rows: tuple[str, ...], fitted: Fitted | None,
         edges: tuple[float, ...], data_range: tuple[float, str], batch: int, means: _Means,
+        windows: tuple[Window, ...],
     ) -> None:  # fmt: skip
         self.engine, self.store, self.plan, self.rows, self.fitted = engine, store, plan, rows, fitted
         self.edges, self.data_range, self.batch, self.means = edges, data_range, batch, means
+        self.windows = windows
         self.results: list[DayLead] = []
         self.skipped: list[tuple[dt.date, int, str]] = []
 
@@ -250,6 +275,8 @@ class _Loop:
     ) -> DayLead:
         lats = self.store.fine.lats
         change = np.where(valid, maps["model"] - maps["persistence"], 0)
+        known = self._yardsticks(day + dt.timedelta(days=lead), truth, valid)
+        both = valid & np.isfinite(known[DAY_BEFORE]) if known else valid
         return DayLead(
             day=day,
             lead=lead,
@@ -257,7 +284,19 @@ class _Loop:
             bands={row: band_sums(maps[row][valid], truth[valid], self.edges) for row in maps},
             clipped=clipped,
             seam=seam_ratio(change, valid, self.plan),
+            spectra=spectra(maps | known, truth, both, self.windows),
+            likeness={row: ssim_sums(known[row], truth, both, data_range=self.data_range[0]) for row in known},
         )
+
+    def _yardsticks(self, valid_day: dt.date, truth: Map, valid: NDArray[np.bool_]) -> dict[str, Map]:
+        """The maps of `YARDSTICKS`; none where the store holds no truth of the day before on the valid pixels."""
+        day = valid_day - dt.timedelta(days=1)
+        if day not in self.store.days:
+            return {}
+        before = self.store.pm(day)
+        if not np.isfinite(before[valid]).any():
+            return {}
+        return {TWO_DAY_MEAN: (truth + before) / 2, DAY_BEFORE: before}
 
 
 def band_sums(forecast: Map, truth: Map, edges: Sequence[float]) -> NDArray[np.float64]:

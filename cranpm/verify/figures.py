@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from cranpm.forecast.maps import INK, MUTED, STYLE, Bands, band_bar, band_scale, draw_map, head_line, shrink
 from cranpm.grid import Grid
 from cranpm.verify.baselines import ROWS, Map
-from cranpm.verify.evaluate import Evaluation, PeriodMeans
+from cranpm.verify.evaluate import TWO_DAY_MEAN, YARDSTICKS, Evaluation, PeriodMeans
 from cranpm.verify.metrics import Scores
+from cranpm.verify.spectrum import DETAIL, EDGES_KM
 from cranpm.verify.verdict import number, skill
 
 # Okabe and Ito's colours; every series has a marker of its own as well.
@@ -188,6 +189,54 @@ def draw_bands(path: Path, found: Evaluation, lead: int) -> None:
         ax.grid(axis="y", color="#e3e7eb", linewidth=0.6)
         handles, labels = ax.get_legend_handles_labels()
         ax.legend(handles[::-1], labels[::-1], frameon=False, fontsize=7, ncols=2)
+
+
+def draw_spectrum(path: Path, found: Evaluation) -> None:
+    """Variance by wavelength above, its ratio to the truth's below, one column per lead; long waves to the left."""
+    leads = [lead for lead in found.leads if found.of(lead)]
+    rows = [row for row in ("blend", "cams_corrected", "persistence", "model") if row in found.rows]
+    middle = np.sqrt(np.array(EDGES_KM[1:]) * EDGES_KM[:-1])
+    with _figure(path, 7.6, 4.9) as figure:
+        axes = figure.subplots(2, len(leads), sharex=True, sharey="row", squeeze=False, height_ratios=(1.15, 1))
+        for (above, below), lead in zip(axes.T, leads, strict=True):
+            pooled = {row: found.spectrum(lead, row) for row in (*rows, TWO_DAY_MEAN)}
+            model, mean = pooled["model"], pooled[TWO_DAY_MEAN]
+            above.plot(middle, model.truth[1:-1] / model.weight, "-", color=INK, linewidth=3.2, alpha=0.35,
+                       solid_capstyle="round", label="truth")  # fmt: skip
+            below.axhline(1, color=INK, linewidth=3.2, alpha=0.35)
+            if mean.weight > 0:
+                ratio = np.array(mean.ratio[1:-1], float)
+                above.plot(middle, mean.power[1:-1] / mean.weight, "--", color=INK, label=YARDSTICKS[TWO_DAY_MEAN])
+                below.plot(middle, ratio, "--", color=INK)
+                held = np.pad(ratio[DETAIL.start - 1 : DETAIL.stop - 1], 1, mode="edge")
+                ends = EDGES_KM[DETAIL.stop - 1], EDGES_KM[DETAIL.start - 1]
+                where = [ends[1], *middle[DETAIL.start - 1 : DETAIL.stop - 1], ends[0]]
+                below.fill_between(where, held, 1e-9, color="#e4ebf0", linewidth=0)
+            for row in rows:
+                style = {"color": COLOURS[row], "linewidth": 1.8 if row == "model" else 0.9,
+                         "markersize": 4.5 if row == "model" else 3}  # fmt: skip
+                above.plot(middle, pooled[row].power[1:-1] / pooled[row].weight, MARKERS[row] + "-",
+                           label=ROWS[row], **style)  # fmt: skip
+                below.plot(middle, np.array(pooled[row].ratio[1:-1], float), MARKERS[row] + "-", **style)
+            above.set_title(f"T+{lead}", loc="left", fontsize=9, fontweight="bold")
+            for ax in (above, below):
+                ax.set(xscale="log", yscale="log", xlim=(EDGES_KM[-1], EDGES_KM[0]))
+                ax.set_xticks(EDGES_KM, [f"{edge:g}" for edge in EDGES_KM])
+                ax.minorticks_off()
+                ax.grid(color="#e3e7eb", linewidth=0.6)
+                ax.set_axisbelow(True)
+        values = np.concatenate([np.asarray(line.get_ydata(), float) for ax in axes[1] for line in ax.lines])
+        low, high = max(0.7 * np.nanmin(values), 1e-3), max(1.4 * np.nanmax(values), 2)
+        ticks = [tick for tick in (0.001, 0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100) if low < tick < high]
+        axes[1, 0].set_ylim(low, high)
+        axes[1, 0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes[0, 0].set_ylabel("variance per band, (µg/m³)²", fontsize=8)
+        axes[1, 0].set_ylabel("over that of the truth", fontsize=8)
+        figure.supxlabel("wavelength, km (shaded: more blurred than the mean of two days of truth)", fontsize=8)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        order = [0, len(labels) - 1, *range(len(labels) - 2, 0, -1)]
+        figure.legend([handles[k] for k in order], [labels[k] for k in order], loc="outside upper center", ncols=3,
+                      frameon=False, fontsize=7)  # fmt: skip
 
 
 def band_name(edges: Sequence[float], k: int) -> str:

@@ -127,6 +127,15 @@ def scores_of(sums: Sums) -> Scores:
     )
 
 
+def ssim_sums(forecast: Float, truth: Float, valid: Mask, *, data_range: float) -> Sums:
+    """The SSIM of a map alone, for those that are no forecast and need no other score."""
+    similarity = local_ssim(forecast, truth, valid, data_range=data_range)
+    if similarity is None:
+        return Sums()
+    n = int(valid.sum())
+    return Sums(n=n, weight=n, ssim=float(similarity[valid].astype(float).sum()), ssim_weight=n)
+
+
 def local_ssim(forecast: Float, truth: Float, valid: Mask, *, data_range: float) -> Float | None:
     """Structural similarity around each pixel, shape (h, w), or None for a map smaller than a window.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 from cranpm.verify.baselines import ROWS
-from cranpm.verify.evaluate import Evaluation
+from cranpm.verify.evaluate import YARDSTICKS, Evaluation
 from cranpm.verify.metrics import Scores
+from cranpm.verify.spectrum import EDGES_KM
 from cranpm.verify.verdict import BLANK, number
 
 CSS = """
@@ -105,6 +107,32 @@ def score_table(found: Evaluation, lead: int) -> str:
     days = len(found.of(lead))
     title = f"<h3>T+{lead}, {days} day{'s' if days > 1 else ''}</h3>"
     return f'{title}<div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
+
+
+def spectrum_table(found: Evaluation, lead: int) -> str:
+    """Power and power of the error over the truth's, by wavelength, for all rows and the yardsticks at one lead."""
+    bands = [f"{low:g}\u2060–\u2060{high:g}" for low, high in pairwise(EDGES_KM)]
+    body = []
+    for row, name in (ROWS | YARDSTICKS).items():
+        one = found.spectrum(lead, row)
+        if one.weight > 0:
+            cells = [number(value, ".2f") for part in (one.ratio, one.error_ratio) for value in part[1:-1]]
+            line = _cut([*cells, number(found.ssim(lead, row), ".3f")], len(bands))
+            body.append(f"<tr{' class=model' if row == 'model' else ''}><td>{escape(name)}</td>{line}</tr>")
+    model = found.spectrum(lead, "model")
+    truth = [number(float(value / model.weight), ".2f") for value in model.truth[1:-1]]
+    line = _cut([*truth, *[BLANK] * len(bands), BLANK], len(bands))
+    body.append(f"<tr><td>variance of the truth, (µg/m³)²</td>{line}</tr>")
+    groups = ("power over the truth's, by km", "power of the error over the truth's, by km")
+    heads = "".join(f'<th class="sep" colspan="{len(bands)}">{group}</th>' for group in groups)
+    names = _cut([*bands, *bands, "SSIM"], len(bands), "th")
+    head = f'<thead><tr class="group"><th></th>{heads}<th class="sep"></th></tr><tr><th>map</th>{names}</tr></thead>'
+    return f'<h3>T+{lead}</h3><div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _cut(cells: Sequence[str], every: int, tag: str = "td") -> str:
+    """Cells of a row with a line before each group."""
+    return "".join(f"<{tag}{'' if k % every else ' class=sep'}>{cell}</{tag}>" for k, cell in enumerate(cells))
 
 
 def _cells(scores: dict[str, Scores]) -> dict[str, dict[str, str]]:

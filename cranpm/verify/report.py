@@ -96,6 +96,7 @@ def html(case: Case, drawn: dict[str, Path]) -> str:
             drawn["bands"], "Mean error where the truth lies in each band.", "Mean error by concentration band"
         ),
         _band_table(found, leads[0]),
+        *_detail(case, drawn),
         "<h2>Day by day</h2>",
         page.figure(
             drawn["daily"], "RMSE of each issue day. A line breaks where more than a week is left out.", "Daily RMSE"
@@ -118,6 +119,30 @@ _SKILL_CAPTION = (
     "Reduction of the RMSE against persistence at 1 km. Bars: 95 % of 2000 resamplings of the days; days that follow "
     "each other are alike, so the true uncertainty is somewhat larger."
 )
+
+
+_DETAIL = (
+    "How much of the truth's variance a map holds at each wavelength: below 1 it is blurred, above 1 it shows detail "
+    "that is not there, and what it shows is in the right place only where the error is well below 1. The measure is "
+    "the truth itself, averaged over the valid day and the day before: a map with less power than that at 2 to 16 km "
+    "blurs more than a day of weather does."
+)
+
+
+def _detail(case: Case, drawn: dict[str, Path]) -> list[str]:
+    """The spectra: figure, reading aid, tables; nothing for a map that is too small."""
+    if "spectrum" not in drawn:
+        return []
+    found, leads = case.found, case.leads
+    without = [f"T+{lead}: {count}" for lead in leads if (count := sum(not r.likeness for r in found.of(lead)))]
+    note = f"Days whose day before is not in the store, left out of the truth's rows: {', '.join(without)}."
+    return [
+        "<h2>Detail by wavelength</h2>",
+        f"<p>{_DETAIL}</p>",
+        page.figure(drawn["spectrum"], "Spectra of the maps and of the truth.", "Variance by wavelength, and ratios"),
+        *(page.spectrum_table(found, lead) for lead in leads),
+        *([f'<p class="note">{note}</p>'] if without else []),
+    ]
 
 
 def _banners(case: Case) -> list[str]:
@@ -149,6 +174,9 @@ def _draw(out: Path, case: Case, progress: Progress) -> dict[str, Path]:
     figures.draw_skill(drawn["skill"], found)
     figures.draw_bands(drawn["bands"], found, lead)
     figures.draw_daily(drawn["daily"], found)
+    if all(found.spectrum(lead, "model").weight > 0 for lead in case.leads):
+        drawn["spectrum"] = out / "spectrum.png"
+        figures.draw_spectrum(drawn["spectrum"], found)
     figures.draw_period(drawn["period"], found.period, panels, len(found.of(lead)))
     bands = Bands(index.name, index.bands, index.labels, index.hourly)
     mark = "SIMULATED · " if store.simulated else ""

@@ -13,9 +13,10 @@ from cranpm.data.store import Store
 from cranpm.forecast.engine import Engine
 from cranpm.region import Region
 from cranpm.verify.baselines import MEMBERS, Fitted
-from cranpm.verify.evaluate import Evaluation
+from cranpm.verify.evaluate import TWO_DAY_MEAN, YARDSTICKS, Evaluation
 from cranpm.verify.figures import band_name
 from cranpm.verify.metrics import Scores
+from cranpm.verify.spectrum import DETAIL, EDGES_KM, no_more_blur
 from cranpm.verify.verdict import best_reference, headline, skill
 
 SCHEMA_VERSION = 1
@@ -74,7 +75,9 @@ def summary(case: Case) -> dict[str, object]:
             "data_range": found.data_range[0],
             "data_range_is": found.data_range[1],
             "window": "Gaussian, sigma 1.5",
+            "yardsticks": {str(lead): {name: found.ssim(lead, name) for name in YARDSTICKS} for lead in scored},
         },
+        "spectrum": _spectrum(found, scored),
         "skipped": [{"day": day.isoformat(), "lead": lead, "reason": why} for day, lead, why in found.skipped],
         "notes": list(found.notes),
         "published": dict(case.region.published),
@@ -115,6 +118,39 @@ def band_errors(found: Evaluation, lead: int) -> dict[str, list[dict[str, float 
             for k, (n, error, squared) in enumerate(found.bands(lead, row).T)
         ]
     return out
+
+
+def _spectrum(found: Evaluation, leads: list[int]) -> dict[str, object]:
+    """Power by wavelength, (ug m-3)^2 summed over each band, and its ratio to the truth's; see `spectrum`."""
+    return {
+        "edges_km": list(EDGES_KM),
+        "bands_km": [band_name(EDGES_KM, k) for k in range(len(EDGES_KM) + 1)],
+        "detail_km": [EDGES_KM[DETAIL.start - 1], EDGES_KM[DETAIL.stop - 1]],
+        "windows": len(found.windows),
+        "window_pixels": list(found.windows[0].shape) if found.windows else None,
+        "leads": {str(lead): spectrum_of(found, lead) for lead in leads},
+    }
+
+
+def spectrum_of(found: Evaluation, lead: int) -> dict[str, object]:
+    """The spectra of a lead: of the truth, the rows and the yardsticks, and whether the model blurs."""
+    pooled = {row: found.spectrum(lead, row) for row in (*found.rows, *YARDSTICKS)}
+    weight, truth = pooled["model"].weight, pooled["model"].truth
+    return {
+        "truth": (truth / weight).tolist() if weight > 0 else None,
+        "rows": {
+            row: {
+                "power": (one.power / one.weight).tolist(),
+                "ratio": one.ratio,
+                "error_ratio": one.error_ratio,
+                "detail": one.detail,
+            }
+            for row, one in pooled.items()
+            if one.weight > 0
+        },
+        "no_more_blur": no_more_blur(pooled["model"], pooled[TWO_DAY_MEAN]),
+        "days_without_yardsticks": sum(not result.likeness for result in found.of(lead)),
+    }
 
 
 def _daily(found: Evaluation, lead: int) -> dict[str, dict[str, float]]:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from cranpm.verify.baselines import ROWS
-from cranpm.verify.evaluate import DayLead, Evaluation
+from cranpm.verify.evaluate import TWO_DAY_MEAN, DayLead, Evaluation
 from cranpm.verify.metrics import Scores
 
 HIGH = 40.0  # ug m-3: above it the CRAN-PM paper finds under-prediction over India
@@ -187,12 +187,25 @@ def _failures(found: Evaluation) -> list[str]:
         reference = found.scores(lead, "persistence").slope
         beside = f" (persistence {reference:.2f})" if reference is not None else ""
         sentences.append(f"{word} at T+{lead}: slope of forecast on truth {scores.slope:.2f}{beside}.")
+    sentences.append(_blur(found))
     worst = max(found.of(lead), key=lambda result: _value_of(result, "model"))
     sentences.append(
         f"Its worst day at T+{lead} was issued on {worst.day}: RMSE {_value_of(worst, 'model'):.2f} "
         f"(persistence {_value_of(worst, 'persistence'):.2f}) µg/m³."
     )
     return sentences
+
+
+def _blur(found: Evaluation) -> str:
+    """Where the model's maps hold less detail than the truth averaged over two days; empty where they do not."""
+    parts = []
+    for lead in _scored(found):
+        own, least = found.spectrum(lead, "model").detail, found.spectrum(lead, TWO_DAY_MEAN).detail
+        if own is not None and least is not None and own < least:
+            parts.append(f"{100 * own:.0f} % at T+{lead} ({100 * least:.0f} %)")
+    if not parts:
+        return ""
+    return f"Blurred at 2 to 16 km: of the truth's variance (mean of two days of truth) it holds {', '.join(parts)}."
 
 
 def _above(found: Evaluation, lead: int, row: str) -> float | None:

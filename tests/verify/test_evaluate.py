@@ -9,10 +9,12 @@ import pytest
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import day_inputs, fill_today
 from cranpm.tiles import plan_tiles
-from cranpm.verify.evaluate import band_sums, evaluate
+from cranpm.verify.evaluate import DAY_BEFORE, TWO_DAY_MEAN, YARDSTICKS, band_sums, evaluate
 from cranpm.verify.fit import fit
+from cranpm.verify.metrics import local_ssim
 from cranpm.verify.past import PastDay
 from cranpm.verify.seams import seam_ratio
+from cranpm.verify.spectrum import Spectrum, land_windows, spectra
 from tests.forecast.fake_store import FIRST, ConstantEngine, make_store
 
 DAYS = [FIRST + dt.timedelta(days=k) for k in range(1, 5)]
@@ -151,6 +153,39 @@ def test_memory_does_not_grow_with_the_days():
 
     peak(2)  # what is imported on first use does not count
     assert peak(12) < 1.15 * peak(3)
+
+
+def test_spectra_are_held_against_the_truth_averaged_with_its_own_day_before():
+    store, lead = make_store(), 2
+    result = evaluate(ConstantEngine(0.0), store, DAYS, (lead,), fitted=None)
+    by_hand, likeness, pixels = Spectrum(), 0.0, 0
+    for day in DAYS:
+        truth, before = (store.pm_maps[day + dt.timedelta(days=k)] for k in (lead, lead - 1))
+        both = store.land & np.isfinite(truth) & np.isfinite(before)
+        mean, windows = (truth + before) / 2, land_windows(store.fine, store.land)
+        by_hand += spectra({"mean": mean}, truth, both, windows)["mean"]
+        likeness += local_ssim(before, truth, both, data_range=result.data_range[0])[both].sum()
+        pixels += both.sum()
+    found = result.spectrum(lead, TWO_DAY_MEAN)
+    assert found.ratio == pytest.approx(by_hand.ratio) and found.weight == pytest.approx(by_hand.weight)
+    assert result.ssim(lead, DAY_BEFORE) == pytest.approx(likeness / pixels)
+    assert result.ssim(lead, TWO_DAY_MEAN) > result.ssim(lead, DAY_BEFORE)
+    # single pixels of noise, new each day, lose half their power in the mean of two and double it in the difference
+    assert found.ratio[1] == pytest.approx(0.5, abs=0.1)
+    assert result.spectrum(lead, DAY_BEFORE).error_ratio[1] == pytest.approx(2, abs=0.2)
+    model, persistence = (result.spectrum(lead, row) for row in ("model", "persistence"))
+    assert model.ratio[:6] == pytest.approx(persistence.ratio[:6])
+    assert found.ratio[-1] is None  # so small a map holds no wave of 256 km
+
+
+def test_day_whose_day_before_is_not_held_has_spectra_but_no_yardstick():
+    store = make_store()
+    gone = DAYS[1] + dt.timedelta(days=1)  # before the valid day of T+2, and neither it nor an issue day here
+    store.days = tuple(day for day in store.days if day != gone)
+    (result,) = (found := evaluate(ConstantEngine(), store, [DAYS[1]], (2,), fitted=None)).of(2)
+    assert set(result.spectra) == set(found.rows) and not result.likeness
+    assert found.spectrum(2, "model").detail is not None and found.spectrum(2, TWO_DAY_MEAN).detail is None
+    assert [found.ssim(2, name) for name in YARDSTICKS] == [None, None]
 
 
 def test_bands_are_those_of_the_truth():

@@ -16,7 +16,7 @@ from cranpm.verify.report import band_edges, write_report
 from tests.forecast.fake_store import FIRST, ConstantEngine, make_store
 
 DAYS = [FIRST + dt.timedelta(days=k) for k in range(1, 5)]
-FIGURES = {"skill", "bands", "daily", "period", "best", "median", "worst"}
+FIGURES = {"skill", "bands", "spectrum", "daily", "period", "best", "median", "worst"}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,24 @@ def test_json_is_strict_and_says_what_was_left_out(document):
     assert {entry["day"] for entry in document["skipped"]} == {FIRST.isoformat()}
     assert document["provenance"]["baselines"]["years"] == [2017]
     assert document["skill"]["1"]["persistence"]["percent"] == 0
+
+
+def test_spectrum_is_reported_beside_the_yardsticks(document, text):
+    spectrum = document["spectrum"]
+    bands = len(spectrum["edges_km"]) + 1
+    assert spectrum["detail_km"] == [2, 16] and len(spectrum["bands_km"]) == bands and spectrum["windows"] == 1
+    for lead, found in spectrum["leads"].items():
+        assert list(found["rows"]) == [*ROWS, "two_day_mean", "day_before"] and found["days_without_yardsticks"] == 0
+        for row in found["rows"].values():
+            assert set(row) == {"power", "ratio", "error_ratio", "detail"} and len(row["power"]) == bands
+        model, mean = (found["rows"][name] for name in ("model", "two_day_mean"))
+        inner = range(1, 4)
+        assert found["no_more_blur"] == all(model["ratio"][k] >= mean["ratio"][k] for k in inner)
+        assert model["power"][2] == pytest.approx(model["ratio"][2] * found["truth"][2])
+        assert set(document["ssim"]["yardsticks"][lead]) == {"two_day_mean", "day_before"}
+    ratio = spectrum["leads"]["2"]["rows"]["model"]["ratio"][2]
+    table = text.split("<h2>Detail by wavelength</h2>")[1].split("<h3>T+2</h3>")[1].split("</table>")[0]
+    assert f"<td>{ratio:.2f}</td>" in table and "<td>truth, mean of two days</td>" in table
 
 
 def test_blend_is_reported_with_its_weights_and_the_reference_to_beat_by_name(document, text):

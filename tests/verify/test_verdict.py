@@ -8,6 +8,7 @@ import pytest
 
 from cranpm.verify.evaluate import DayLead, Evaluation, PeriodMeans
 from cranpm.verify.metrics import MapSums, Sums
+from cranpm.verify.spectrum import Spectrum
 from cranpm.verify.verdict import headline, number, skill, verdict
 
 EDGES = (15.0, 40.0)
@@ -55,6 +56,23 @@ def test_clear_gain_is_called_that_with_figures_and_interval():
     assert text[0].startswith("T+1: beats persistence, RMSE 9.0") and "10.0 % lower" in text[0]
     assert "95 % interval of the reduction 10.0 to 10.0 %" in text[0]
     assert not any("simulated" in sentence for sentence in text)
+
+
+def test_maps_smoother_than_two_days_of_truth_are_called_blurred_and_no_others():
+    found = made(0.9 * TEN, TEN)
+    assert not any("Blurred" in sentence for sentence in verdict(found, simulated=False, random_weights=False))
+    power = np.ones(9)
+    for share, said in ((0.4, True), (0.8, False)):
+        spectra = {
+            "model": Spectrum(1.0, share * power, power, power),
+            "two_day_mean": Spectrum(1.0, 0.7 * power, power, power),
+        }
+        held = replace(found, results=tuple(replace(result, spectra=spectra) for result in found.results))
+        text = verdict(held, simulated=False, random_weights=False)
+        sentence = (
+            "Blurred at 2 to 16 km: of the truth's variance (mean of two days of truth) it holds 40 % at T+1 (70 %)."
+        )
+        assert (sentence in text) == said
 
 
 def test_gain_within_the_scatter_of_days_is_not_a_win():
