@@ -25,7 +25,7 @@ from cranpm.model.statistics import Statistics
 from cranpm.region import Region
 from cranpm.tiles import plan_tiles
 from cranpm.train.loader import Steps, feed
-from cranpm.train.pasts import tell_simulated_pasts
+from cranpm.train.pasts import ByYear, give_pasts, make_pasts, prepared_pasts, simulated_pasts
 from cranpm.train.recipe import Past, Recipe, Schedule
 from cranpm.train.stores import make_stores, store_path
 from cranpm.variables import FORECAST_CHANNELS
@@ -40,8 +40,8 @@ class Days(LightningDataModule):
         recipe, region: what is trained on what.
         seed: of the examples.
         data: a prepared store; None for the recipe's simulated days.
-        cache: where simulated stores are kept.
-        folder: the run's folder, where the statistics of a store are kept.
+        cache: where simulated stores, and what was fitted on them, are kept.
+        folder: the run's folder, where the statistics of a prepared store and what was fitted on its past are kept.
         workers: processes that read ahead on each device; 0 reads in the training process.
         tell: called with how far the preparations are.
 
@@ -65,7 +65,11 @@ class Days(LightningDataModule):
         self.prepare_data_per_node = False  # the nodes share the run's folder
 
     def prepare_data(self) -> None:
-        """Simulate what is missing, or count the statistics of a store's training days; the first process only."""
+        """Simulate what is missing, or count the statistics of a store's training days; the first process only.
+
+        For a network that reads the past, what it knows of it is fitted, too.
+        """
+        known = self._pasts()  # what cannot be fitted is refused before the long work
         if self.recipe.simulated is not None:
             pasts = (*self.recipe.simulated.train, *self.recipe.simulated.validate)
             for ready, total in make_stores(self.recipe, self.region, pasts, self.cache):
@@ -74,6 +78,7 @@ class Days(LightningDataModule):
             train, _ = self._on_disk()
             counted = statistics_of([train], self.tell)
             write_whole(self.folder / STATISTICS, (json.dumps(counted.to_dict(), indent=1) + "\n").encode())
+        make_pasts(known, self.tell)
 
     def setup(self, stage: str) -> None:
         """Open the days."""
@@ -85,13 +90,13 @@ class Days(LightningDataModule):
             self.train = Examples(held[:count], config, leads, hotspots)
             self.held_out = Examples(held[count:], config, leads, hotspots)
             self.statistics = statistics_of(held[:count])
-            if self.recipe.config.reads_past:
-                tell_simulated_pasts(self.recipe, held, self.tell)
         else:
             train, held_out = self._on_disk()
             self.train = Examples([train], config, leads, hotspots)
             self.held_out = Examples([held_out], config, leads, hotspots)
             self.statistics = Statistics.from_dict(json.loads((self.folder / STATISTICS).read_text(encoding="utf-8")))
+        if self.recipe.config.reads_past:
+            give_pasts((*self.train.stores, *self.held_out.stores), self._pasts())
         if self.recipe.batch.hotspot_ratio and not self.train.has_hotspots:
             raise CranpmError(
                 f"batch.hotspot_ratio {self.recipe.batch.hotspot_ratio:g}: no hotspot area of '{self.region.name}' "
@@ -131,6 +136,17 @@ class Days(LightningDataModule):
     def _held(self, past: Past) -> HeldStore:
         issued = [name.removesuffix("_f") for name in self.recipe.config.channels if name in FORECAST_CHANNELS]
         return hold(store_path(self.recipe, self.region, past, self.cache), past.dates, issued)
+
+    def _pasts(self) -> tuple[ByYear, ...]:
+        """What must have been fitted for each store, training then validation; nothing where nothing of it is read."""
+        if not self.recipe.config.reads_past:
+            return ()
+        if self.recipe.simulated is not None:
+            return simulated_pasts(self.recipe, self.region, self.cache)
+        train, held_out = self._on_disk()
+        assert self.data is not None
+        past = prepared_pasts(self.data, train, held_out, self.recipe.leads, self.folder)
+        return past, past
 
     def _on_disk(self) -> tuple[DiskStore, DiskStore]:
         """The store's days of the pack's training and validation years."""

@@ -16,6 +16,7 @@ from cranpm.model.config import CONFIGS, ModelConfig
 from cranpm.region import Region, Window, load_region
 from cranpm.train.loader import Sampling
 from cranpm.train.objective import Weights
+from cranpm.verify.fit import MIN_DAYS
 
 FOLDER = Path(__file__).parent / "configs"
 
@@ -72,6 +73,15 @@ class Simulated:
     windows: dict[str, Place]
     train: tuple[Past, ...]
     validate: tuple[Past, ...]
+
+    def others(self, mine: Past) -> tuple[Past, ...]:
+        """What the past of some days may be fitted on: training days of their window, none of them these very days."""
+        days = {*mine.dates}
+        return tuple(
+            past
+            for past in self.train
+            if past.window == mine.window and (past.realisation != mine.realisation or days.isdisjoint(past.dates))
+        )
 
 
 @dataclass(frozen=True)
@@ -207,6 +217,8 @@ def read_recipe(path: Path) -> tuple[Recipe, Region]:
     _check_schedule(path, recipe)
     if recipe.simulated is not None:
         _check_simulated(path, recipe.simulated, region)
+        if recipe.config.reads_past:
+            _check_others(path, recipe.model, recipe.simulated)
     return recipe, region
 
 
@@ -247,6 +259,18 @@ def _check_simulated(path: Path, simulated: Simulated, region: Region) -> None:
             raise CranpmError(f"{path}: '{role}' is empty")
         for past in pasts:
             _check_past(path, role, past, simulated, years)
+
+
+def _check_others(path: Path, model: str, simulated: Simulated) -> None:
+    """Refuse entries of which no past is known: they would be found only after all days are simulated."""
+    for past in (*simulated.train, *simulated.validate):
+        found = sum(len(other.dates) for other in simulated.others(past))
+        if found < MIN_DAYS:
+            raise CranpmError(
+                f"{path}: '{model}' reads what was fitted on the past, and window '{past.window}' has {found} training "
+                f"days beside realisation {past.realisation}'s {past.days} to fit on, at least {MIN_DAYS} are needed: "
+                "add another year of the window under 'train'"
+            )
 
 
 def _check_past(path: Path, role: str, past: Past, simulated: Simulated, years: tuple[int, ...]) -> None:
