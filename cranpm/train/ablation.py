@@ -22,7 +22,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from cranpm.data.dataset import Examples, HeldStore, hold, statistics_of
-from cranpm.data.progress import silent
+from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 from cranpm.model.checkpoint import Checkpoint
@@ -36,6 +36,7 @@ from cranpm.train.keeper import Event, Keeper
 from cranpm.train.module import Training
 from cranpm.train.objective import Weights
 from cranpm.train.optimiser import bfloat16_pays
+from cranpm.train.pasts import give_pasts, make_pasts, simulated_pasts
 from cranpm.train.place import Place
 from cranpm.train.recipe import Recipe, Validation, read_recipe, recipe_hash
 from cranpm.train.session import make_trainer
@@ -71,8 +72,8 @@ class Variant:
     against: str = FULL
 
     @property
-    def reads_forecasts(self) -> bool:
-        """Whether the stores' forecasts are needed."""
+    def looks_ahead(self) -> bool:
+        """Whether the stores' forecasts, and what was fitted on the past, are needed."""
         return any(name in FORECAST_CHANNELS for name in self.config.get("channels", ()))
 
 
@@ -216,8 +217,8 @@ def ablate(
     yield count, len(wanted), None
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the processes
     context = multiprocessing.get_context("spawn")
-    issued = FORECAST if any(variant.reads_forecasts for variant, _ in missing) else ()
-    with ProcessPoolExecutor(processes, context, _load, (recipe, region, cache, issued)) as pool:
+    ahead = any(variant.looks_ahead for variant, _ in missing)
+    with ProcessPoolExecutor(processes, context, _load, (recipe, region, cache, ahead)) as pool:
         jobs = [pool.submit(_run, recipe, region, digest, variant, seed) for variant, seed in missing]
         try:
             for job in as_completed(jobs):
@@ -230,11 +231,14 @@ def ablate(
             raise
 
 
-def simulate(recipe_file: Path, cache: Path) -> Iterator[tuple[int, int]]:
-    """Make the simulated days that are missing; yields days that are ready and days in all."""
+def prepare(recipe_file: Path, variants: Sequence[Variant], cache: Path, tell: Progress) -> None:
+    """Make the simulated days that are missing, and fit their past where a variant reads it."""
     recipe, region = read_recipe(recipe_file)
     assert recipe.simulated is not None
-    yield from make_stores(recipe, region, (*recipe.simulated.train, *recipe.simulated.validate), cache)
+    for ready, total in make_stores(recipe, region, (*recipe.simulated.train, *recipe.simulated.validate), cache):
+        tell("simulated days", ready, total)
+    if any(variant.looks_ahead for variant in variants):
+        make_pasts(simulated_pasts(recipe, region, cache), tell)
 
 
 def _append(path: Path, line: str) -> None:
@@ -247,13 +251,16 @@ def _append(path: Path, line: str) -> None:
 _HELD: list[HeldStore] = []
 
 
-def _load(recipe: Recipe, region: Region, cache: Path, issued: Sequence[str]) -> None:
+def _load(recipe: Recipe, region: Region, cache: Path, ahead: bool) -> None:
     """Read the stores once per process, which ends with the one that started it."""
     end_with_parent()
     torch.set_num_threads(1)
     assert recipe.simulated is not None
     pasts = (*recipe.simulated.train, *recipe.simulated.validate)
+    issued = FORECAST if ahead else ()
     _HELD[:] = [hold(store_path(recipe, region, past, cache), past.dates, issued) for past in pasts]
+    if ahead:
+        give_pasts(_HELD, simulated_pasts(recipe, region, cache))
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,9 @@ def ablate(
 ) -> None:
     """Train and score the full network and what is left when something is taken out (the paper's Table 3).
 
-    a: other ways of fusion. b: the training built up. c: removals R1 to R8. d: what is not in the paper. Every finished
-    run is a line of OUT/runs.jsonl; a run that is there is not made again, so the command may be stopped at any time.
+    a: other ways of fusion. b: the training built up. c: removals R1 to R8. d: plus without what it adds (with
+    --recipe ablation-plus). e: fewer years to train on. Every finished run is a line of OUT/runs.jsonl; a run that is
+    there is not made again, so the command may be stopped at any time.
 
     Example: cranpm ablate --only R2,R3 --seeds 3 --out runs/ablations
     """
@@ -89,8 +90,7 @@ def ablate(
     variants = ablation.find_variants([key.strip() for key in only.split(",") if key.strip()])
     if not report:
         with progress_bar() as tell:
-            for ready, total in ablation.simulate(path, cache_folder()):
-                tell("simulated days", ready, total)
+            ablation.prepare(path, variants, cache_folder(), tell)
             runs = ablation.ablate(path, variants, seeds, lines, cache_folder(), processes=processes)
             for done, wanted, result in runs:
                 tell("runs", done, wanted)
