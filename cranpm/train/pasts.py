@@ -1,7 +1,7 @@
 """What each training day knows of the past: baselines fitted on the training days of other years.
 
 A network that reads them must meet them as it will when it forecasts: fitted on days that are not the day's own year.
-A fit takes about fifteen seconds for each year of a small window, so it is made once, by the first process, and kept.
+A fit takes about seven seconds for each year of a small window, so it is made once, by the first process, and kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cranpm.region import Region
 from cranpm.train.recipe import Past, Recipe
 from cranpm.train.stores import store_path
 from cranpm.verify.baselines import SCHEMA_VERSION, Fitted, read_fitted, write_fitted
-from cranpm.verify.fit import MIN_DAYS, fit
+from cranpm.verify.fit import MIN_DAYS, fit_places
 from cranpm.verify.past import PastDay, past_of_store
 
 
@@ -92,7 +92,7 @@ def make_pasts(pasts: Iterable[ByYear], tell: Progress) -> None:
     """
     wanted = {one.path: one for past in pasts for one in past.values()}
     missing = [one for one in wanted.values() if not _is_there(one.path)]
-    total = 2 * sum(len(days) for one in missing for _, days in one.parts)  # the past is read twice
+    total = sum(len(days) for one in missing for _, days in one.parts)
     done = itertools.count(1)
     for one in missing:
         fitted = _fit(one, lambda: tell("fitting the past", next(done), total))
@@ -123,7 +123,7 @@ def _is_there(path: Path) -> bool:
     """Whether a fit can be read."""
     try:
         read_fitted(path)
-    except (CranpmError, RuntimeError):  # what netCDF4 raises where compressed values are damaged
+    except CranpmError:
         return False
     return True
 
@@ -142,4 +142,4 @@ def _fit(wanted: Wanted, one_day_more: Callable[[], None]) -> Fitted:
 
     about: dict[str, object] = {"region": first.region, "world": first.world}
     about["stores"] = [path.name for path, _ in wanted.parts]
-    return fit(past, first.fine, first.coarse, first.land, about)
+    return fit_places(past(), first.fine, first.coarse, first.land, about)

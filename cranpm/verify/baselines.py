@@ -196,7 +196,7 @@ def read_fitted(path: Path) -> Fitted:
                 fine=grids["fine"],
                 coarse=grids["coarse"],
             )
-    except (OSError, KeyError, AttributeError, ValueError, IndexError) as error:
+    except (OSError, RuntimeError, KeyError, AttributeError, ValueError, IndexError) as error:
         raise CranpmError(
             f"{path}: not a file of fitted baselines ({error}); make it again: cranpm region fit"
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,8 +23,20 @@ _RIDGE = 1e-3  # of the number of days: keeps harmonics small where less than a 
 def fit(past: Past, fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object]) -> Fitted:
     """Fit climatology, damping and CAMS lines, then, on the same days once more, the blend of what they give.
 
+    Args and errors: see `fit_places`; the past is called twice.
+    """
+    fitted = fit_places(past(), fine, coarse, land, about)
+    weights, constant = fit_blend(past(), fitted, land)
+    return replace(fitted, weights=weights, constant=constant)
+
+
+def fit_places(
+    past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object]
+) -> Fitted:
+    """Fit what belongs to each place: climatology, damping and CAMS lines. The blend's numbers are left at 0.
+
     Args:
-        past: gives the days to fit on, in order; called twice.
+        past: the days to fit on, in order.
         fine, coarse: the grids.
         land: land mask, shape (h, w).
         about: region, world, years, identity of the sample world; the number of days is added.
@@ -33,7 +45,7 @@ def fit(past: Past, fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: di
         CranpmError: too few days, or none with a valid pixel.
     """
     sums = _Sums(fine, coarse, land)
-    for day in past():
+    for day in past:
         sums.add(day)
     if len(sums.days) < MIN_DAYS or not sums.count.any():
         raise CranpmError(f"{len(sums.days)} days of past: baselines need at least {MIN_DAYS}, better whole years")
@@ -51,7 +63,7 @@ def fit(past: Past, fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: di
         now, later = _pairs(index, lead)
         damping.append(np.clip(_slope((truth - usual)[now], (truth - usual)[later]), 0, 1))
         slopes.append(np.maximum(_slope((cams[:, k] - cams[:, k].mean(axis=0))[now], (truth - level)[later]), 0))
-    fitted = Fitted(
+    return Fitted(
         fine=fine,
         coarse=coarse,
         leads=LEADS,
@@ -65,8 +77,6 @@ def fit(past: Past, fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: di
         data_range=sums.data_range(),
         about={**about, "fitted_days": len(sums.days), "first_day": _mark(sums)},
     )
-    weights, constant = fit_blend(past(), fitted, land)
-    return replace(fitted, weights=weights, constant=constant)
 
 
 @dataclass

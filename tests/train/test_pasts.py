@@ -162,9 +162,9 @@ def test_the_past_is_fitted_once_and_told_of(cache: Path, tmp_path: Path, monkey
     told: list[tuple[str, int, int]] = []
     days_of(plus_recipe(), cache, tmp_path, tell=lambda *event: told.append(event))
     fitting = [event[1:] for event in told if event[0] == "fitting the past"]
-    total = 2 * 12 * (1 + 1 + 1 + 1 + 2)
+    total = 12 * (1 + 1 + 1 + 1 + 2)
     assert fitting == [(done, total) for done in range(1, total + 1)]
-    monkeypatch.setattr(pasts, "fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(pasts, "fit_places", lambda *_: pytest.fail("fitted again"))
     days_of(plus_recipe(), cache, tmp_path)
     others = plus_recipe(TRAIN[:2])  # of another recipe with the same days
     assert days_of(others, cache, tmp_path).held_out.stores[0].pasts[2021].data_range > 0
@@ -212,7 +212,7 @@ def test_days_of_a_prepared_store_know_the_other_training_years(prepared: Path, 
     (held_out,) = days.held_out.stores
     assert list(held_out.pasts) == [2021] and held_out.pasts[2021].mean.mean() == pytest.approx(14.4, abs=1)
     assert len(list(tmp_path.glob("past-of-*.nc"))) == 3 and not (tmp_path / "cache").exists()
-    monkeypatch.setattr(pasts, "fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(pasts, "fit_places", lambda *_: pytest.fail("fitted again"))
     days_of(made, tmp_path / "cache", tmp_path, prepared)
 
 
@@ -255,7 +255,7 @@ def test_a_recipe_whose_window_has_no_other_year_is_refused(tmp_path: Path):
 
 
 def test_a_network_that_reads_no_past_has_none_fitted(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pasts, "fit", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(pasts, "fit_places", lambda *_: pytest.fail("fitted"))
     (tmp_path / "training").symlink_to(cache / "training")
     plain = recipe()
     made = type(plain)(**{**vars(plain), "simulated": Simulated(0, 64, WINDOWS, TRAIN[:1], VALIDATE)})
