@@ -242,8 +242,8 @@ def test_a_single_training_year_is_refused_before_any_work(prepared: Path, tmp_p
 
 
 def test_a_recipe_whose_window_has_no_other_year_is_refused(tmp_path: Path):
-    text = (FOLDER / "europe-plus.yaml").read_text()
-    read_recipe(FOLDER / "europe-plus.yaml")
+    text = (FOLDER / "europe-sample.yaml").read_text()
+    read_recipe(FOLDER / "europe-sample.yaml")
     entry = '    - {window: silesia, realisation: 9, days: "2019"}\n'
     for instead in ("", entry.replace('"2019"', '"2019-01-01..2019-01-09"')):
         path = tmp_path / "mine.yaml"

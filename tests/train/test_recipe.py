@@ -40,10 +40,10 @@ def test_windows_lie_inside_each_other_and_on_the_region(path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('days: "2017-01..2017-02"', 'days: "2022-01"', ["train", "2022-01-01..2022-01-31", "2017, 2018, 2019, 2020"]),
+        ('days: "2017-01-01..2017-03-01"', 'days: "2022-01"', ["train", "2022-01-01..2022-01-31", "2017, 2018, 2019, 2020"]),
         ('days: "2021-01-10..2021-02-09"', 'days: "2020-01"', ["validate", "2020-01-01..2020-01-31", "(2021)"]),
         ("window: po_valley, realisation: 1", "window: po_vally, realisation: 1", ["'po_vally'", "'po_valley'"]),
-        ("model: small", "model: smal", ["'smal'", "'small'"]),
+        ("model: plus-small", "model: plus-smal", ["'plus-smal'", "'plus-small'"]),
         ("leads: [1, 2, 3]", "leads: [1, 5]", ["lead 5"]),
         ("lead_shares: [2, 1, 1]", "lead_shares: [2, 1]", ["lead_shares", "[1, 2, 3]"]),
         ("warm_up: 10", "warmup: 10", ["'warmup'", "'warm_up'"]),
@@ -167,7 +167,7 @@ def test_a_dry_run_counts_what_the_run_will_take():
     assert rows["run"].startswith("54,630 steps, 9,105 to warm up")
     assert rows["on each device"].startswith("1 group a step (64 devices): 1 day encoded, 2 tiles in passes of 2")
     assert "1,826 days" in rows["data"] and "--days 2017-01-01..2021-12-31" in rows["to prepare it"]
-    assert "2,922 simulated days" in dict(describe("europe-sample"))["data"]
+    assert "4,018 simulated days" in dict(describe("europe-sample"))["data"]
     with pytest.raises(CranpmError, match="cannot be shared by 3 devices"):
         describe("europe-paper", devices=3)
 
