@@ -46,7 +46,7 @@ def find_fitted(region: Region, store: Store, chosen: Path | None = None) -> tup
     line = f"cranpm region fit {region.name} --data STORE --out FILE, then --baselines FILE"
     path = chosen or baselines_path(region)
     if chosen is None and not path.is_file():
-        return None, f"no baselines were fitted for this pack, so four rows are absent; make them: {line}"
+        return None, f"no baselines were fitted for this pack (four rows of a report need them); make them: {line}"
     fitted = read_fitted(path)
     problem = fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real") or _stale(
         fitted, store
@@ -54,7 +54,7 @@ def find_fitted(region: Region, store: Store, chosen: Path | None = None) -> tup
     if problem and chosen is not None:
         raise CranpmError(f"{path}: {problem}; fit baselines for this store: {line}")
     if problem:
-        return None, f"the pack's baselines were {problem}, so four rows are absent; make them: {line}"
+        return None, f"the pack's baselines were {problem} (four rows of a report need them); make them: {line}"
     return fitted, ""
 
 
