@@ -1,6 +1,7 @@
-"""What europe-sample's knowledge of its place costs elsewhere: tiles told that they lie in the Po Valley.
+"""What a network's knowledge of its place costs elsewhere: tiles told that they lie in the Po Valley.
 
-python tests/benchmarks/moved_tiles.py usa_canada
+cranpm train europe-small --out runs/small      (europe-sample reads no latitude and longitude: nothing would change)
+python tests/benchmarks/moved_tiles.py usa_canada runs/small/checkpoint
 
 Prints RMSE, bias and slope at T+1 over every third of the pack's simulated days, with the tiles' own latitudes and
 longitudes and with those of the Po Valley. Everything else a tile holds stays its own.
@@ -68,10 +69,12 @@ def main() -> None:
     """Print both rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("region")
-    region = load_region(parser.parse_args().region)
+    parser.add_argument("model")
+    args = parser.parse_args()
+    region = load_region(args.region)
     days = [day for text in region.sample.days for day in parse_days(text)]
     store = Store.open(sample_store(region, needed_days(days, (1, 2, 3))))
-    engine = load_engine("europe-sample")
+    engine = load_engine(args.model)
     print(f"simulated {region.name}, T+1, {len(days[::3])} days: RMSE, bias, slope")
     for name, used in (("own place", engine), ("told the Po Valley", Moved(engine, PO_VALLEY))):
         print(f"{name:20s} {'  '.join(f'{value:6.2f}' for value in scores(used, store, days[::3]))}", flush=True)
