@@ -53,7 +53,6 @@ class ModelConfig:
         padding: what the decoder's convolutions see beyond a tile: "zeros", or its edge again ("replicate").
         output: what the last layer gives: the "change" from today (eq. 1), the "level" itself, or "scale": how much of
             each of the bases to take, and a change.
-        detail: whether a forecast gets back the variance of its finest scales (`network.Output`); not in the paper.
     """
 
     name: str
@@ -91,7 +90,6 @@ class ModelConfig:
     upsampling: str = "shuffle"
     padding: Literal["zeros", "replicate"] = "zeros"
     output: str = "change"
-    detail: bool = False
 
     def __post_init__(self) -> None:
         _refuse_unless(self.tile % self.patch == 0, f"a tile of {self.tile} px does not divide into {self.patch} px")
@@ -112,7 +110,6 @@ class ModelConfig:
             _refuse_unless(found in known, f"{name} '{found}' unknown; known: {', '.join(known)}")
         place = tuple(name for name in PLACE if name in self.local_channels)
         ordered = self.maps[:1] == ("pm2p5_t",) and self.local_channels == (*self.maps, *place)
-        _refuse_unless(not self.detail or self.output == "scale", "detail is given back to an output of 'scale' only")
         _refuse_unless(
             ordered,
             f"local channels {', '.join(self.local_channels)}: pm2p5_t first, then maps, then {', '.join(PLACE)}",
@@ -178,8 +175,7 @@ class ModelConfig:
 PLACE = LOCAL_CHANNELS[2:]
 """What a tile may know of its place: elevation, latitude, longitude."""
 
-LATER = ("fusion", "elevation_bias", "wind_order", "wind_bias", "distance_bias", "upsampling", "padding", "output",
-         "detail")  # fmt: skip
+LATER = ("fusion", "elevation_bias", "wind_order", "wind_bias", "distance_bias", "upsampling", "padding", "output")
 """Keys that checkpoints of the first version do not have; their defaults are what those checkpoints are."""
 
 CHOICES = {
@@ -242,7 +238,6 @@ def plus(base: ModelConfig, name: str) -> ModelConfig:
         distance_bias=True,
         padding="replicate",
         output="scale",
-        detail=True,
     )
 
 

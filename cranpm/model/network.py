@@ -220,14 +220,7 @@ class Output(nn.Module):
     map and those for the valid day: forecast = sum_k (b_k + psi_k) B_k + a + 20 d, where psi_k and d are fields, and
     a and b_k learned per lead: the scale and change of the offline coupling (its eq. 8) on several bases. Training
     starts a and b_k at the linear blend that fits best; before, with b_1 = 1 and all else 0, it is persistence.
-
-    The forecast of least squared error is smoother than any day. With `detail`, a share g per lead of what it has below
-    `FINE` pixels is exchanged for what today's map has there, grown with the level. g is set after training, from how
-    much variance the truth has (`cranpm.train.detail`); until then it is 0, and in training mode it is not applied.
     """
-
-    detail: Tensor
-    FINE = 17  # pixels: waves of less than about 16 km
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -238,9 +231,6 @@ class Output(nn.Module):
             self.fields = 1 + len(self.places)
             start = torch.eye(self.fields)[1]
             self.blend = nn.Parameter(start.repeat(len(config.leads), 1))  # a / 20 and b_k of every lead
-        if config.detail:
-            self.register_buffer("detail", torch.zeros(len(config.leads)))  # g of every lead
-        self.gives_detail = config.detail
 
     def bases(self, pm: Tensor) -> Tensor:
         """What is scaled, in units of 20 ug m-3: 1, then the maps; shape (B, 1 + bases, S, S)."""
@@ -254,27 +244,7 @@ class Output(nn.Module):
         if self.kind == "change":
             return fields[:, 0]
         scales = fields + self.blend[lead - self.first_lead][:, :, None, None]
-        forecast, today = (scales * self.bases(pm)).sum(dim=1), pm[:, 0] / PM_SCALE
-        if self.gives_detail and not self.training:
-            share = self.detail[lead - self.first_lead][:, None, None]
-            forecast = forecast + share * (todays_detail(forecast, today) - detail(forecast))
-        return forecast - today
-
-
-def detail(field: Tensor, side: int = Output.FINE) -> Tensor:
-    """What a field (B, S, S) has beyond its mean over a square of so many pixels around each."""
-    return field - smooth(field, side)
-
-
-def smooth(field: Tensor, side: int = Output.FINE) -> Tensor:
-    """The mean over a square around each pixel; beyond the edge the field is its edge again."""
-    return F.avg_pool2d(F.pad(field[:, None], [side // 2] * 4, mode="replicate"), side, stride=1)[:, 0]
-
-
-def todays_detail(forecast: Tensor, today: Tensor) -> Tensor:
-    """The detail of today's map, grown as the level grows from today to the forecast, at most threefold."""
-    growth = smooth(forecast).clamp_min(0.0) / smooth(today).clamp_min(0.05)  # 0.05 is 1 ug m-3
-    return detail(today) * growth.clamp(max=3.0)
+        return (scales * self.bases(pm)).sum(dim=1) - pm[:, 0] / PM_SCALE
 
 
 class Embedding(nn.Module):

@@ -23,7 +23,6 @@ from torch import Tensor
 from cranpm.data.dataset import Examples
 from cranpm.folders import write_whole
 from cranpm.model.checkpoint import Checkpoint, write_checkpoint
-from cranpm.train.detail import give_back_detail
 from cranpm.train.interruption import Interruption
 from cranpm.train.module import Training
 from cranpm.train.validation import Scores, validate
@@ -146,8 +145,6 @@ class Keeper(Callback):
         return patience is None or self._since_best() < patience
 
     def _validate(self, trainer: Trainer, module: Training, step: int) -> None:
-        days: Days = trainer.datamodule  # type: ignore[attr-defined]
-        give_back_detail(module.validated, days.train, module.seed)
         scores = self._scores(trainer, module)
         rmse, best = scores.rmse(), scores.ratio < self.best_ratio
         if best:
