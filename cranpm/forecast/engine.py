@@ -33,6 +33,7 @@ class EngineSpec:
         random_weights: whether it is untrained.
         device: where it runs, in words.
         licence: of the weights.
+        detail: by lead, the share of today's detail that a forecast takes over (`cranpm.forecast.detail`).
         provenance: how the weights were made.
     """
 
@@ -50,6 +51,7 @@ class EngineSpec:
     random_weights: bool = False
     device: str = "cpu"
     licence: str = ""
+    detail: Mapping[int, float] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     @property

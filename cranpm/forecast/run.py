@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cranpm.data.days import shown_days
 from cranpm.errors import CranpmError
+from cranpm.forecast.detail import give_back
 from cranpm.forecast.engine import Engine, EngineSpec, check_leads
 from cranpm.forecast.inputs import DayInputs, DayStore, KnownPast, day_inputs, tile_inputs
 from cranpm.tiles import Tile, TilePlan, blend, plan_tiles
@@ -162,7 +163,11 @@ def _tile_maps(
                 f"'{spec.name}' gave residuals of shape {residual.shape} or not finite on {day.day}, lead {lead}: "
                 f"expected finite values of shape {inputs.filled.shape}; the checkpoint does not fit these inputs"
             )
-        yield from zip(part, inputs.pm[:, 0] + PM_SCALE * residual, strict=True)
+        maps = inputs.pm[:, 0] + PM_SCALE * residual
+        if share := spec.detail.get(lead, 0.0):
+            known = ~inputs.filled & np.stack([store.land[tile.window] for tile in part])
+            maps = give_back(maps, inputs.pm[:, 0], known, share).astype(np.float32)
+        yield from zip(part, maps, strict=True)
         if progress is not None:
             progress(len(part))
 

@@ -85,5 +85,6 @@ def _spec(checkpoint: Checkpoint, device: torch.device) -> EngineSpec:
         random_weights=checkpoint.random_weights,
         device=str(device),
         licence=checkpoint.licence,
+        detail=checkpoint.detail,
         provenance=checkpoint.provenance,
     )

@@ -44,6 +44,7 @@ class Checkpoint:
         simulated: whether it was trained on the sample world.
         provenance: how it was made: command, seed, versions, days, figures.
         licence: of the weights.
+        detail: by lead, the share of today's detail that its forecasts take over (`cranpm.forecast.detail`).
         hash: SHA-256 of the weights file, hexadecimal; empty for random weights.
         folder: where the weights lie; None for random weights.
     """
@@ -56,6 +57,7 @@ class Checkpoint:
     simulated: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     licence: str = LICENCE
+    detail: Mapping[int, float] = field(default_factory=dict)
     hash: str = ""
     folder: Path | None = None
 
@@ -101,6 +103,7 @@ def read_checkpoint(folder: str | Path, *, name: str | None = None) -> Checkpoin
             simulated=bool(manifest["simulated"]),
             provenance=dict(manifest["provenance"]),
             licence=str(manifest["licence"]),
+            detail={int(lead): float(share) for lead, share in manifest.get("detail", {}).items()},
             hash=str(manifest["weights_sha256"]),
             folder=folder,
         )
@@ -211,6 +214,7 @@ def _to_manifest(checkpoint: Checkpoint, digest: str) -> dict[str, Any]:
         "simulated": checkpoint.simulated,
         "trained_leads": list(checkpoint.trained_leads),
         "licence": checkpoint.licence,
+        **({"detail": {str(lead): share for lead, share in checkpoint.detail.items()}} if checkpoint.detail else {}),
         "weights_sha256": digest,
         "provenance": dict(checkpoint.provenance),
         "config": checkpoint.config.to_dict(),
@@ -231,6 +235,8 @@ def _check_names(checkpoint: Checkpoint) -> None:
             raise CranpmError(f"the network reads a {part} channel '{unknown[0]}'{instead}; no store provides it")
     checkpoint.statistics.coarse_scales(config.channels)
     checkpoint.statistics.local_scales(config.local_channels)
+    if any(not 0 <= share <= 1 for share in checkpoint.detail.values()):
+        raise CranpmError(f"detail {dict(checkpoint.detail)}: shares of 0 to 1 are expected")
     if unknown_leads := [lead for lead in checkpoint.trained_leads if lead not in config.leads]:
         raise CranpmError(f"trained lead {unknown_leads[0]} has no embedding (leads {list(config.leads)})")
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from cranpm.data.dataset import Examples
 from cranpm.folders import write_whole
 from cranpm.model.checkpoint import Checkpoint, write_checkpoint
+from cranpm.train.detail import detail_shares
 from cranpm.train.interruption import Interruption
 from cranpm.train.module import Training
 from cranpm.train.validation import Scores, validate
@@ -153,7 +154,9 @@ class Keeper(Callback):
         self.history.append({**entry, "seconds": round(self.seconds, 1)})
         if not trainer.is_global_zero:
             return
-        about = self._described(step, rmse)
+        days: Days = trainer.datamodule  # type: ignore[attr-defined]
+        shares = detail_shares(module.validated, days.train, module.seed)
+        about = replace(self._described(step, rmse), detail=shares)
         for name in (CHECKPOINT, LAST) if best else (LAST,):
             write_checkpoint(self.folder / name, about, module.validated)
         write_whole(self.folder / HISTORY, (json.dumps(self.history, indent=1) + "\n").encode())
