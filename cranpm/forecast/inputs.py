@@ -161,7 +161,8 @@ def day_inputs(
     if channels != known:
         days = days[[known.index(name) for name in channels]]
     coarse = days.astype(np.float32, copy=False)
-    return DayInputs(coarse, store.coarse_elevation, store.coarse, day, composition, wind, channels, lead or 0, past)
+    ahead = lead if issued and lead else 0  # inputs without forecasts serve every lead
+    return DayInputs(coarse, store.coarse_elevation, store.coarse, day, composition, wind, channels, ahead, past)
 
 
 def tile_inputs(

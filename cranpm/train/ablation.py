@@ -1,11 +1,13 @@
 """The ablations of Table 3 on the sample world: what is left out or exchanged, and the runs that measure it.
 
-Every run has the same budget, examples and validation days; a variant and the full network share seeds, so that they
-are compared in pairs. A finished run is one line of a file, and a line that is there is not run again.
+Every run has the same steps and validation days; a variant and the full network share seeds, so that they are compared
+in pairs: the same examples in the same order, but for the variants with a smaller batch or fewer years. A finished run
+is one line of a file, and a line that is there is not run again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -26,7 +28,7 @@ from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 from cranpm.model.checkpoint import Checkpoint
-from cranpm.model.config import FORECAST, PLACE, PLUS_SMALL, SMALL, ModelConfig
+from cranpm.model.config import FORECAST, PLACE, PLUS_SMALL, ModelConfig
 from cranpm.model.network import CranPM
 from cranpm.model.statistics import Statistics
 from cranpm.region import Region
@@ -41,9 +43,9 @@ from cranpm.train.place import Place
 from cranpm.train.recipe import Recipe, Validation, read_recipe, recipe_hash
 from cranpm.train.session import make_trainer
 from cranpm.train.stores import end_with_parent, make_stores, store_path
-from cranpm.variables import CHANNELS, CORRECTED_MAP, FORECAST_CHANNELS, FORECAST_MAP, LOCAL_CHANNELS, PM_SCALE
+from cranpm.variables import CHANNELS, CORRECTED_MAP, FORECAST_MAP, LOCAL_CHANNELS, PM_SCALE
 
-FULL, PLUS = "full", "plus"
+FULL = "full"
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,13 @@ class Variant:
 
     Attributes:
         key: what the paper calls it, e.g. "R2".
-        table: "a" fusion, "b" build-up, "c" removal, "d" what `plus` adds, "e" fewer years to train on; "" for a
-            network that others are compared with.
-        label: what is different from the network it is compared with.
-        config: switches of the configuration that differ from the full network's.
+        table: "a" fusion, "b" build-up, "c" removal, "e" fewer years to train on; "d" what `plus` adds, for recipes of
+            a network that reads forecasts; "" for the recipe's own network, which the others are compared with.
+        label: what is different from the full network.
+        config: switches of the configuration that differ.
         objective: weights of eq. 6 that differ.
         share: of the full network's tiles per step.
         years: how many of the recipe's training entries are used, from the first on; 0 for all.
-        against: key of the network it is compared with.
     """
 
     key: str
@@ -69,26 +70,17 @@ class Variant:
     objective: Mapping[str, float] = field(default_factory=dict)
     share: float = 1.0
     years: int = 0
-    against: str = FULL
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether the stores' forecasts, and what was fitted on the past, are needed."""
-        return any(name in FORECAST_CHANNELS for name in self.config.get("channels", ()))
+    def digest(self) -> str:
+        """What is run, for its lines: SHA-256 of all but key and label, 12 digits."""
+        content = [dict(self.config), dict(self.objective), self.share, self.years]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 TODAY_ONLY: Mapping[str, Any] = {"channels": CHANNELS[:35], "local_channels": ("pm2p5_t", *LOCAL_CHANNELS[2:])}
-ADDED: Mapping[str, Any] = {  # what `plus` changes
-    key: value for key, value in vars(PLUS_SMALL).items() if key != "name" and value != getattr(SMALL, key)
-}
 FORECAST_COMPOSITION = (*CHANNELS, *(f"{name}_f" for name in ("pm2p5", "pm10", "no2", "o3", "co")))
 PLAIN: Mapping[str, float] = {"frequency": 0.0, "station": 0.0}
-
-
-def _plus(key: str, label: str, change: Mapping[str, Any]) -> Variant:
-    """`plus` with something taken away or exchanged."""
-    return Variant(key, "d", label, {**ADDED, **change}, against=PLUS)
-
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(FULL, "", "all of the paper's mechanisms"),
@@ -112,15 +104,14 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("Y1", "e", "one year of training days", years=1),
     Variant("Y2", "e", "two years of training days", years=2),
     Variant("Y4", "e", "four years of training days", years=4),
-    Variant(PLUS, "", "the paper's mechanisms and what we add", ADDED),
-    _plus("P1", "no forecast weather, only forecast composition", {"channels": FORECAST_COMPOSITION}),
-    _plus("P2", "the change from today instead of scaled bases", {"output": "change"}),
-    _plus("P3", "no usual map", {"local_channels": ("pm2p5_t", "pm2p5_t-1", CORRECTED_MAP, "elevation")}),
-    _plus("P4", "the forecast as issued, nothing of the past",
-          {"local_channels": ("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, "elevation")}),
-    _plus("P5", "no distance bias", {"distance_bias": False}),
-    _plus("P6", "latitude and longitude", {"local_channels": (*PLUS_SMALL.maps, *PLACE)}),
-    _plus("P7", "zeros beyond a tile's edge", {"padding": "zeros"}),
+    Variant("P1", "d", "no forecast weather, only forecast composition", {"channels": FORECAST_COMPOSITION}),
+    Variant("P2", "d", "the change from today instead of scaled bases", {"output": "change"}),
+    Variant("P3", "d", "no usual map", {"local_channels": ("pm2p5_t", "pm2p5_t-1", CORRECTED_MAP, "elevation")}),
+    Variant("P4", "d", "the forecast as issued, nothing of the past",
+            {"local_channels": ("pm2p5_t", "pm2p5_t-1", FORECAST_MAP, "elevation")}),
+    Variant("P5", "d", "no distance bias", {"distance_bias": False}),
+    Variant("P6", "d", "latitude and longitude", {"local_channels": (*PLUS_SMALL.maps, *PLACE)}),
+    Variant("P7", "d", "zeros beyond a tile's edge", {"padding": "zeros"}),
 )  # fmt: skip
 
 
@@ -131,6 +122,7 @@ class Result:
     Attributes:
         variant, seed: what was run.
         recipe: hash of the recipe.
+        what: `Variant.digest` of what was run.
         steps: optimiser steps.
         cpu_seconds: of the training.
         days: the validation days.
@@ -142,6 +134,7 @@ class Result:
     variant: str
     seed: int
     recipe: str
+    what: str
     steps: int
     cpu_seconds: float
     days: tuple[str, ...]
@@ -167,24 +160,27 @@ class Result:
         return Result(**{**values, "days": tuple(values["days"])})
 
 
-def find_variants(keys: Sequence[str]) -> tuple[Variant, ...]:
-    """The variants of some keys or tables ("c") with what they are compared with, in order; all without.
+def find_variants(keys: Sequence[str], config: ModelConfig) -> tuple[Variant, ...]:
+    """The variants of a recipe's network by keys or tables ("c"), the full network first; all without.
 
     Raises:
-        CranpmError: there is no such variant.
+        CranpmError: there is no such variant of this network.
     """
-    known = {variant.key: variant for variant in VARIANTS}
-    tables = {variant.table for variant in VARIANTS}
+    known = [v for v in VARIANTS if v.key == FULL or (v.table == "d") == config.state_per_lead]
+    tables = sorted({variant.table for variant in known} - {""})
     for key in keys:
-        if key not in known and key not in tables:
-            raise CranpmError(f"no ablation '{key}'; there are {', '.join(known)}, and the tables a, b, c, d, e")
-    wanted = {v.key for v in VARIANTS if not keys or v.key in keys or v.table in keys}
-    wanted |= {known[key].against for key in wanted if known[key].table}
-    return tuple(v for v in VARIANTS if v.key in wanted)
+        if key not in tables and key not in [variant.key for variant in known]:
+            raise CranpmError(
+                f"no ablation '{key}' of '{config.name}'; there are {', '.join(variant.key for variant in known)}, and "
+                f"the tables {', '.join(tables)} (table d belongs to --recipe ablation-plus, the others to ablation)"
+            )
+    return tuple(v for v in known if not keys or v.key in keys or v.table in keys or v.key == FULL)
 
 
 def read_results(path: Path, recipe: str) -> list[Result]:
     """The finished runs of a recipe; a line that a killed process left half written is dropped.
+
+    So is a run of a variant that has been something else since.
 
     Args:
         path: the file of lines.
@@ -192,7 +188,9 @@ def read_results(path: Path, recipe: str) -> list[Result]:
     """
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    return [result for result in map(Result.read, lines) if result.recipe == recipe]
+    present = {(variant.key, variant.digest) for variant in VARIANTS}
+    results = [result for result in map(Result.read, lines) if result.recipe == recipe]
+    return [result for result in results if (result.variant, result.what) in present]
 
 
 def ablate(
@@ -217,8 +215,7 @@ def ablate(
     yield count, len(wanted), None
     os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the processes
     context = multiprocessing.get_context("spawn")
-    ahead = any(variant.looks_ahead for variant, _ in missing)
-    with ProcessPoolExecutor(processes, context, _load, (recipe, region, cache, ahead)) as pool:
+    with ProcessPoolExecutor(processes, context, _load, (recipe, region, cache)) as pool:
         jobs = [pool.submit(_run, recipe, region, digest, variant, seed) for variant, seed in missing]
         try:
             for job in as_completed(jobs):
@@ -231,14 +228,14 @@ def ablate(
             raise
 
 
-def prepare(recipe_file: Path, variants: Sequence[Variant], cache: Path, tell: Progress) -> None:
-    """Make the simulated days that are missing, and fit their past where a variant reads it."""
+def prepare(recipe_file: Path, cache: Path, tell: Progress) -> None:
+    """Make the simulated days that are missing, and fit their past where the network reads it."""
     recipe, region = read_recipe(recipe_file)
     assert recipe.simulated is not None
+    pasts = simulated_pasts(recipe, region, cache) if recipe.config.reads_past else ()
     for ready, total in make_stores(recipe, region, (*recipe.simulated.train, *recipe.simulated.validate), cache):
         tell("simulated days", ready, total)
-    if any(variant.looks_ahead for variant in variants):
-        make_pasts(simulated_pasts(recipe, region, cache), tell)
+    make_pasts(pasts, tell)
 
 
 def _append(path: Path, line: str) -> None:
@@ -251,15 +248,15 @@ def _append(path: Path, line: str) -> None:
 _HELD: list[HeldStore] = []
 
 
-def _load(recipe: Recipe, region: Region, cache: Path, ahead: bool) -> None:
+def _load(recipe: Recipe, region: Region, cache: Path) -> None:
     """Read the stores once per process, which ends with the one that started it."""
     end_with_parent()
     torch.set_num_threads(1)
     assert recipe.simulated is not None
     pasts = (*recipe.simulated.train, *recipe.simulated.validate)
-    issued = FORECAST if ahead else ()
+    issued = FORECAST if recipe.config.state_per_lead else ()
     _HELD[:] = [hold(store_path(recipe, region, past, cache), past.dates, issued) for past in pasts]
-    if ahead:
+    if recipe.config.reads_past:
         give_pasts(_HELD, simulated_pasts(recipe, region, cache))
 
 
@@ -327,7 +324,7 @@ def _run(recipe: Recipe, region: Region, digest: str, variant: Variant, seed: in
         spent = time.process_time() - began
     scored = _score(module.validated, days.held_out, recipe.validation, half=half)
     length = recipe.schedule.length
-    return Result(variant.key, seed, digest, length, round(spent, 1), *scored)
+    return Result(variant.key, seed, digest, variant.digest, length, round(spent, 1), *scored)
 
 
 class _Nothing(Keeper):

@@ -1,4 +1,4 @@
-"""What the ablations found: differences from a reference, paired over seeds and days, as a table and a picture."""
+"""What the ablations found: differences from the full network, paired over seeds and days, as a table and a picture."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.folders import write_whole
-from cranpm.train.ablation import FULL, VARIANTS, Result, Variant
+from cranpm.train.ablation import VARIANTS, Result, Variant
 
 BLOCK = 4
 """Validation days that are drawn together: neighbours are alike."""
 DRAWS = 4000
 ENOUGH_SEEDS = 3
+T_975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12)
+"""97.5 percentile of Student's t for 1, 2, 3, ... degrees of freedom."""
 TITLES = {
     "c": "Removals",
     "a": "Fusion",
     "b": "Build-up",
     "e": "Years to train on",
-    "d": "What plus adds (compared with plus)",
+    "d": "Parts of plus",
 }
 
 
 @dataclass(frozen=True)
 class Difference:
-    """RMSE of a variant minus that of the network it is compared with at one lead, ug m-3.
+    """RMSE of a variant minus that of the full network at one lead, ug m-3.
 
     Attributes:
         mean: over the seeds that both have.
-        low, high: 95 % interval from drawing seeds and blocks of days again.
+        low, high: 95 % interval from drawing seeds and blocks of days again, widened for few seeds.
         seeds: how many pairs.
     """
 
@@ -50,7 +52,7 @@ class Difference:
 def difference(
     variant: Sequence[Result], full: Sequence[Result], lead: int, *, draws: int = DRAWS
 ) -> Difference | None:
-    """A variant against its reference on the seeds that both have; None without any."""
+    """A variant against the full network on the seeds that both have; None without any."""
     by_seed = {result.seed: result for result in full}
     pairs = [(result, by_seed[result.seed]) for result in variant if result.seed in by_seed]
     if not pairs:
@@ -63,13 +65,15 @@ def difference(
         chosen = rng.integers(0, len(pairs), len(pairs))
         days = _blocks(rng, len(pixels))
         found[k] = _rmse_gap(errors[chosen][:, :, days], pixels[days])
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Difference(_rmse_gap(errors, pixels), float(low), float(high), len(pairs))
+    mean, wider = _rmse_gap(errors, pixels), _few(len(pairs))
+    low, high = (mean + wider * (bound - mean) for bound in np.quantile(found, [0.025, 0.975]))
+    return Difference(mean, float(low), float(high), len(pairs))
 
 
 def table(results: Sequence[Result]) -> str:
     """The differences at every lead in Markdown, a part for each of the paper's tables; "*" where settled."""
     leads = sorted(results[0].squared)
+    full = _of(results, VARIANTS[0])
     lines = []
     for letter, title in TITLES.items():
         rows = [(v, _of(results, v)) for v in VARIANTS if v.table == letter and _of(results, v)]
@@ -83,13 +87,12 @@ def table(results: Sequence[Result]) -> str:
             "|---|---|" + "---|" * (len(leads) + 2),
         ]
         for variant, own in rows:
-            reference = _reference(results, variant)
-            cells = [_cell(difference(own, reference, lead)) for lead in leads]
+            cells = [_cell(difference(own, full, lead)) for lead in leads]
             spent = np.mean([result.cpu_seconds for result in own])
-            seeds = len({r.seed for r in own} & {r.seed for r in reference})
+            seeds = len({r.seed for r in own} & {r.seed for r in full})
             lines.append(f"| {variant.key} | {variant.label} | {' | '.join(cells)} | {seeds} | {spent:.0f} |")
         lines.append("")
-    return "\n".join([*(_described(results, v, leads) for v in VARIANTS if v.table == ""), *lines])
+    return "\n".join([_described(full, leads), *lines])
 
 
 def picture(results: Sequence[Result], path: Path) -> None:
@@ -102,12 +105,13 @@ def picture(results: Sequence[Result], path: Path) -> None:
     from cranpm.forecast.maps import head_line
 
     leads = sorted(results[0].squared)
+    full = _of(results, VARIANTS[0])
     rows = [v for v in VARIANTS if v.table and _of(results, v)]
     figure = Figure(figsize=(3.2 * len(leads) + 3.0, 0.32 * len(rows) + 1.4), layout="constrained")
     panels = figure.subplots(1, len(leads), sharey=True, squeeze=False)[0]
     for panel, lead in zip(panels, leads, strict=True):
         for place, variant in enumerate(rows):
-            found = difference(_of(results, variant), _reference(results, variant), lead)
+            found = difference(_of(results, variant), full, lead)
             if found is not None:
                 worse = "tab:red" if found.mean > 0 else "tab:green"
                 colour = worse if found.settled else "0.55"
@@ -115,7 +119,7 @@ def picture(results: Sequence[Result], path: Path) -> None:
                 panel.plot(found.mean, place, "o", color=colour, ms=5)
         panel.axvline(0, color="0.2", lw=0.8)
         panel.set_title(f"T+{lead}")
-        panel.set_xlabel("RMSE minus reference, µg/m³")
+        panel.set_xlabel("RMSE minus full, µg/m³")
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(rows)), [f"{v.key}  {v.label}" for v in rows])
     panels[0].invert_yaxis()
@@ -125,23 +129,16 @@ def picture(results: Sequence[Result], path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _described(results: Sequence[Result], variant: Variant, leads: Sequence[int]) -> str:
-    """A line on a network that others are compared with; empty where it was not run."""
-    full, parts = _of(results, variant), []
-    if not full:
-        return ""
+def _described(full: Sequence[Result], leads: Sequence[int]) -> str:
+    """A line on the network that the others are compared with."""
+    parts = []
     for lead in leads:
         still = float(np.mean([np.sqrt(np.sum(r.still[lead]) / np.sum(r.pixels[lead])) for r in full]))
         own = [r.rmse(lead) for r in full]
-        parts.append(f"T+{lead} {np.mean(own):.2f} ± {np.std(own):.2f} (persistence {still:.2f})")
+        parts.append(f"T+{lead} {np.mean(own):.2f} ± {np.std(own, ddof=len(own) > 1):.2f} (persistence {still:.2f})")
     steps = f"{full[0].steps} steps, {np.mean([r.cpu_seconds for r in full]):.0f} CPU s"
     seeds = f"{len(full)} seed{'s' if len(full) > 1 else ''}"
-    name = "The full network" if variant.key == FULL else variant.key.capitalize()
-    return f"{name}, {seeds} of {steps}: RMSE {', '.join(parts)} µg/m³, simulated.\n"
-
-
-def _reference(results: Sequence[Result], variant: Variant) -> list[Result]:
-    return [result for result in results if result.variant == variant.against]
+    return f"The full network, {seeds} of {steps}: RMSE {', '.join(parts)} µg/m³, simulated.\n"
 
 
 def _of(results: Sequence[Result], variant: Variant) -> list[Result]:
@@ -152,6 +149,13 @@ def _cell(found: Difference | None) -> str:
     if found is None:
         return "–"
     return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]{'*' if found.settled else ''}"
+
+
+def _few(seeds: int) -> float:
+    """How much wider an interval from drawing n seeds again must be to hold 95 %: t(n - 1) / 1.96 sqrt(n / (n - 1))."""
+    if seeds < 2:
+        return 1.0  # nothing is claimed of so few
+    return T_975[min(seeds - 2, len(T_975) - 1)] / 1.96 * (seeds / (seeds - 1)) ** 0.5
 
 
 def _rmse_gap(errors: NDArray, pixels: NDArray) -> float:

@@ -84,13 +84,14 @@ def ablate(
     from cranpm.data.progress import progress_bar
     from cranpm.folders import cache_folder
     from cranpm.train import ablation, ablation_report
-    from cranpm.train.recipe import recipe_hash, recipe_path
+    from cranpm.train.recipe import read_recipe, recipe_hash, recipe_path
 
     path, lines = recipe_path(recipe), out / "runs.jsonl"
-    variants = ablation.find_variants([key.strip() for key in only.split(",") if key.strip()])
+    made, _ = read_recipe(path)
+    variants = ablation.find_variants([key.strip() for key in only.split(",") if key.strip()], made.config)
     if not report:
         with progress_bar() as tell:
-            ablation.prepare(path, variants, cache_folder(), tell)
+            ablation.prepare(path, cache_folder(), tell)
             runs = ablation.ablate(path, variants, seeds, lines, cache_folder(), processes=processes)
             for done, wanted, result in runs:
                 tell("runs", done, wanted)
@@ -102,11 +103,12 @@ def ablate(
     results = ablation.read_results(lines, recipe_hash(path))
     if not any(result.variant == ablation.FULL for result in results):
         raise CranpmError(f"{lines}: no run of the full network with this recipe yet; leave --report out")
-    made = ablation_report.table(results)
-    (out / "table.md").write_text(made, encoding="utf-8")
-    ablation_report.picture(results, out / "figure.png")
-    typer.echo(made)
-    typer.echo(f"{out / 'table.md'}, {out / 'figure.png'}  (simulated)")
+    table, picture = out / f"{made.name}.md", out / f"{made.name}.png"
+    text = ablation_report.table(results)
+    table.write_text(text, encoding="utf-8")
+    ablation_report.picture(results, picture)
+    typer.echo(text)
+    typer.echo(f"{table}, {picture}  (simulated)")
 
 
 def _print_rows(rows: list[tuple[str, str]]) -> None:

@@ -40,7 +40,11 @@ def test_windows_lie_inside_each_other_and_on_the_region(path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('days: "2017-01-01..2017-03-01"', 'days: "2022-01"', ["train", "2022-01-01..2022-01-31", "2017, 2018, 2019, 2020"]),
+        (
+            'days: "2017-01-01..2017-03-01"',
+            'days: "2022-01"',
+            ["train", "2022-01-01..2022-01-31", "2017, 2018, 2019, 2020"],
+        ),
         ('days: "2021-01-10..2021-02-09"', 'days: "2020-01"', ["validate", "2020-01-01..2020-01-31", "(2021)"]),
         ("window: po_valley, realisation: 1", "window: po_vally, realisation: 1", ["'po_vally'", "'po_valley'"]),
         ("model: plus-small", "model: plus-smal", ["'plus-smal'", "'plus-small'"]),
