@@ -226,7 +226,7 @@ FORECAST = (
 
 
 def plus(base: ModelConfig, name: str) -> ModelConfig:
-    """A network with forecast channels, a distance bias, and an output that scales three maps.
+    """A network with forecast channels, maps of the past, a distance bias, and an output that scales three maps.
 
     It does not know where on Earth a tile lies: latitude and longitude outside the trained region mislead it.
     """

@@ -90,7 +90,7 @@ def test_few_seeds_widen_the_interval():
     for _ in range(150):
         factors = 1 + 0.05 * rng.normal(size=3)
         full = [replace(result(FULL, s), squared={1: [100.0] * DAYS}) for s in range(3)]
-        own = [replace(one, variant="R2", squared={1: [100.0 * f] * DAYS}) for one, f in zip(full, factors, strict=True)]
+        own = [replace(one, squared={1: [100.0 * f] * DAYS}) for one, f in zip(full, factors, strict=True)]
         found = difference(own, full, 1, draws=200)
         missed += not found.low <= 0 <= found.high
     assert missed / 150 < 0.12
