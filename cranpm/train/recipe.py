@@ -271,6 +271,12 @@ def _check_others(path: Path, model: str, simulated: Simulated) -> None:
                 f"days beside realisation {past.realisation}'s {past.days} to fit on, at least {MIN_DAYS} are needed: "
                 "add another year of the window under 'train'"
             )
+        days = [day for other in simulated.others(past) for day in other.dates]
+        if len(set(days)) < len(days):
+            raise CranpmError(
+                f"{path}: '{model}' reads what was fitted on the past, and window '{past.window}' has training days of "
+                "one date in two realisations, which no past has: give its entries different years"
+            )
 
 
 def _check_past(path: Path, role: str, past: Past, simulated: Simulated, years: tuple[int, ...]) -> None:

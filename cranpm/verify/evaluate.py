@@ -118,8 +118,9 @@ class Evaluation:
         return [scores_of(result.sums[row].fine).rmse or 0.0 for result in self.of(lead)]
 
     def spectrum(self, lead: int, row: str) -> Spectrum:
-        """The spectrum of a row or of one of the `YARDSTICKS`, pooled over the days that have it."""
-        return sum((result.spectra[row] for result in self.of(lead) if row in result.spectra), Spectrum())
+        """The spectrum of a row or of one of the `YARDSTICKS`, over the days that have yardsticks where any has."""
+        days = [result for result in self.of(lead) if result.likeness] or self.of(lead)
+        return sum((result.spectra[row] for result in days if row in result.spectra), Spectrum())
 
     def ssim(self, lead: int, name: str) -> float | None:
         """The SSIM of a row or of one of the `YARDSTICKS`."""

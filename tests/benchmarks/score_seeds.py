@@ -88,15 +88,16 @@ def main() -> None:
     fitted, note = find_fitted(load_region(args.region), store)
     if fitted is None:
         raise SystemExit(note)
-    hashes = [engine.spec.hash for engine in engines.values()]
+    what = [[e.spec.hash, sorted(e.spec.detail.items())] for e in engines.values()]
+    what = json.loads(json.dumps([*what, args.data.name, store.attrs.get("simulated"), fitted.about], default=str))
     known = [json.loads(line) for line in args.keep.read_text().splitlines()] if args.keep.exists() else []
-    done = {entry["day"]: entry["sums"] for entry in known if entry["hashes"] == hashes}
+    done = {entry["day"]: entry["sums"] for entry in known if entry["what"] == what}
     days = parse_days(args.days)[:: args.every]
     for day in days:
         if str(day) not in done:
             done[str(day)] = day_sums(engines, store, day, fitted)
             with args.keep.open("a") as file:
-                file.write(json.dumps({"day": str(day), "hashes": hashes, "sums": done[str(day)]}) + "\n")
+                file.write(json.dumps({"day": str(day), "what": what, "sums": done[str(day)]}) + "\n")
     print(f"{len(days)} days from {days[0]} to {days[-1]}, every {args.every}\n")
     print(table([done[str(day)] for day in days], args.models))
 

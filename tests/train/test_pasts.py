@@ -274,3 +274,11 @@ def test_a_run_trains_on_days_that_know_their_past(cache: Path, tmp_path: Path):
     make_trainer(Machine("cpu"), tmp_path, keeper, half=False).fit(module, days)
     blend = module.network.output.blend.detach()
     assert blend.shape[1] == 4 and np.isfinite(blend.numpy()).all() and (tmp_path / "checkpoint").is_dir()
+
+
+def test_training_days_of_one_date_in_two_realisations_are_refused(tmp_path: Path):
+    text = (FOLDER / "europe-sample.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace('realisation: 2, days: "2018"', 'realisation: 2, days: "2017"'))
+    with pytest.raises(CranpmError, match=r"'po_valley' has training days of one date in two realisations.*different"):
+        read_recipe(path)
