@@ -154,8 +154,7 @@ class Keeper(Callback):
         self.history.append({**entry, "seconds": round(self.seconds, 1)})
         if not trainer.is_global_zero:
             return
-        days: Days = trainer.datamodule  # type: ignore[attr-defined]
-        shares = detail_shares(module.validated, days.train, module.seed)
+        shares = detail_shares(module.validated, self.held_out, module.seed)
         about = replace(self._described(step, rmse), detail=shares)
         for name in (CHECKPOINT, LAST) if best else (LAST,):
             write_checkpoint(self.folder / name, about, module.validated)

@@ -30,7 +30,7 @@ def test_a_forecast_with_detail_enough_is_left_alone_and_none_gets_more_than_the
 
 
 @pytest.mark.parametrize("gaps", [False, True])
-def test_training_days_say_how_much_detail_is_given_back(gaps):
+def test_days_say_how_much_detail_is_given_back(gaps):
     """The truth's detail does not change from day to day: a flat forecast gets as much as there is."""
     store = ToyStore()
     rows, columns = np.indices(store.fine.shape)
