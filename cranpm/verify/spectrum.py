@@ -197,7 +197,7 @@ def _grown(mask: Mask, reach: int) -> Mask:
     """The mask and all that lies within some pixels of it, in rows and columns."""
     for axis in (0, 1):
         wide = np.pad(mask, [(reach, reach) if axis == k else (0, 0) for k in (0, 1)])
-        mask = sliding_window_view(wide, 2 * reach + 1, axis).any(axis=-1)
+        mask = np.logical_or.reduce(sliding_window_view(wide, 2 * reach + 1, axis), axis=-1)
     return mask
 
 
@@ -213,7 +213,7 @@ def _waves(values: Map, view: _View) -> Map:
 
 def _power(waves: Map, scales: _Scales) -> Sum:
     squares = (waves.real.astype(float) ** 2 + waves.imag.astype(float) ** 2) * scales.count
-    return np.bincount(scales.band.ravel(), squares.ravel(), minlength=_BANDS)
+    return np.bincount(scales.band.ravel(), squares.ravel(), minlength=_BANDS).astype(float, copy=False)
 
 
 @lru_cache(maxsize=MOST)
