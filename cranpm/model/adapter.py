@@ -1,0 +1,451 @@
+"""An adapter is a folder: peft's `adapter_config.json` and `adapter_model.safetensors`, and `cranpm.json`.
+
+`cranpm.json` says on which base and region the adapter works, where it comes from, and the SHA-256 of each file beside
+it: of `baselines.nc` too, what was fitted on the local days, where the base reads the past. Reading, checking and
+merging need neither torch nor peft; nothing is ever unpickled. The hash of an adapter is that of its tensors' file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cranpm.data.days import parse_days
+from cranpm.errors import CranpmError, require
+from cranpm.folders import write_whole
+from cranpm.model.checkpoint import file_hash
+
+if TYPE_CHECKING:
+    from cranpm.model.checkpoint import Checkpoint
+
+SCHEMA_VERSION = 1
+MANIFEST, CONFIG, WEIGHTS, BASELINES = "cranpm.json", "adapter_config.json", "adapter_model.safetensors", "baselines.nc"
+LICENCE = "Apache-2.0"
+_PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+_KEYS = {"schema_version", "region", "simulated", "base", "channels", "maps", "leads", "days", "detail", "scores"}
+_KEYS |= {"licence", "provenance", "files"}
+_JSON_LIMIT = 4_000_000  # bytes: far above any manifest, far below what would fill a memory
+_VARIANTS = ("rank_pattern", "alpha_pattern", "lora_bias", "fan_in_fan_out", "layer_replication", "target_parameters")
+_VARIANTS += ("trainable_token_indices", "alora_invocation_tokens")
+_STARTS = (True, False, "gaussian", "eva", "orthogonal")  # ways to draw A and B that leave the base as it is
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What is known about an adapter before it is put on.
+
+    Attributes:
+        name: the folder's name.
+        base: name of the checkpoint that it was trained on.
+        base_hash: SHA-256 of that checkpoint's weights, hexadecimal.
+        region: the pack it was trained on.
+        channels, maps: the inputs of the base, in its order.
+        leads: leads in days it was trained for.
+        days: the local period: the issue days of "train" and, where some were held out, "validate", as
+            `cranpm.data.days.format_days` writes them.
+        simulated: whether these days are of the sample world.
+        scores: what it reached on the days held out.
+        licence: of the tensors.
+        provenance: how it was made: command, recipe, seed, versions.
+        detail: by lead, the share of today's detail that forecasts take over; replaces the base's.
+        hash: SHA-256 of the tensors' file; empty before it is written.
+        folder: where the files lie; None before they are written.
+    """
+
+    name: str
+    base: str
+    base_hash: str
+    region: str
+    channels: tuple[str, ...]
+    maps: tuple[str, ...]
+    leads: tuple[int, ...]
+    days: Mapping[str, str]
+    simulated: bool = False
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = LICENCE
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[int, float] = field(default_factory=dict)
+    hash: str = ""
+    folder: Path | None = None
+
+    @property
+    def home(self) -> Path:
+        """The folder of an adapter that was read."""
+        if self.folder is None:
+            raise CranpmError(f"adapter '{self.name}' was not written yet: write it, then read_adapter")
+        return self.folder
+
+    @property
+    def baselines(self) -> Path | None:
+        """What was fitted on the local days, where the adapter brings it."""
+        path = None if self.folder is None else self.folder / BASELINES
+        return path if path is not None and path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Lora:
+    """The two numbers of peft's configuration that merging needs.
+
+    Attributes:
+        rank: inner width r of B @ A.
+        alpha: lora_alpha.
+    """
+
+    rank: int
+    alpha: float
+
+    @property
+    def scale(self) -> float:
+        """What B @ A is multiplied by."""
+        return self.alpha / self.rank
+
+
+def read_adapter(folder: str | Path) -> Adapter:
+    """Open an adapter folder, without torch and without peft.
+
+    Raises:
+        CranpmError: it is not an adapter folder, was written by another version, was altered, is of a kind that
+            cannot be merged, or holds tensors that are unpaired or not finite.
+    """
+    folder = Path(folder)
+    manifest = _manifest(folder)
+    try:
+        adapter = _from_manifest(folder, manifest)
+    except (AttributeError, CranpmError, TypeError, ValueError) as error:
+        raise CranpmError(f"{folder / MANIFEST}: {error}; copy the adapter again") from error
+    _check_files(folder, manifest["files"])
+    lora_of(adapter)
+    _check_pairs(folder / WEIGHTS, adapter_tensors(adapter))
+    return adapter
+
+
+def write_manifest(folder: str | Path, adapter: Adapter) -> str:
+    """Write `cranpm.json` beside what peft wrote, and beside `baselines.nc` where there is one: as the last file.
+
+    Args:
+        folder: where peft's two files are.
+        adapter: what to say about them; `name`, `hash` and `folder` are ignored.
+
+    Returns:
+        The hash of the adapter.
+
+    Raises:
+        CranpmError: a file of peft's is missing, or `read_adapter` would refuse what is said.
+    """
+    folder = Path(folder)
+    if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
+        raise CranpmError(f"{folder}: {' and '.join(missing)} missing; save the peft model there first")
+    (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it readable for its owner alone
+    files = {name: file_hash(folder / name) for name in (CONFIG, WEIGHTS, BASELINES) if (folder / name).is_file()}
+    manifest = _to_manifest(adapter, files)
+    _from_manifest(folder, json.loads(json.dumps(manifest)))
+    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(folder / MANIFEST, f"{text}\n".encode())
+    return files[WEIGHTS]
+
+
+def check_base(adapter: Adapter, checkpoint: Checkpoint) -> None:
+    """Refuse a base other than the one that the adapter was trained on.
+
+    Raises:
+        CranpmError: other weights, another channel list or another list of maps; both sides are named.
+    """
+    config = checkpoint.config
+    for part, wanted, found in (
+        ("coarse channels", adapter.channels, config.channels),
+        ("maps", adapter.maps, config.maps),
+    ):
+        if wanted != found:
+            raise CranpmError(
+                f"adapter '{adapter.name}' reads the {part} {_difference(wanted, found)}, "
+                f"the base '{checkpoint.name}' reads {_difference(found, wanted)}; "
+                f"its base is '{adapter.base}', or train an adapter on '{checkpoint.name}'"
+            )
+    if adapter.base_hash != checkpoint.hash:
+        found_hash = f"{checkpoint.hash[:12]}…" if checkpoint.hash else "random weights"
+        raise CranpmError(
+            f"adapter '{adapter.name}' was trained on '{adapter.base}' ({adapter.base_hash[:12]}…), "
+            f"this base is '{checkpoint.name}' ({found_hash}): "
+            f"name that base with --model, or train an adapter on this one"
+        )
+    if unknown := [lead for lead in adapter.leads if lead not in config.leads]:
+        raise CranpmError(
+            f"adapter '{adapter.name}' says lead {unknown[0]}, the base '{checkpoint.name}' knows leads "
+            f"{', '.join(map(str, config.leads))}; copy the adapter again"
+        )
+
+
+def check_region(adapter: Adapter, pack_name: str) -> None:
+    """Refuse a pack other than the one that the adapter was trained on.
+
+    Raises:
+        CranpmError: both packs are named.
+    """
+    if adapter.region != pack_name:
+        raise CranpmError(
+            f"adapter '{adapter.name}' was trained on pack '{adapter.region}', asked for is '{pack_name}': "
+            f"leave --adapter out, or train one with: cranpm adapt {pack_name} --data STORE"
+        )
+
+
+def merged(adapter: Adapter, tensors: Tensors) -> dict[str, NDArray[np.float32]]:
+    """The tensors of the base that the adapter changes, as they are with it on: W + alpha / r B A, in float32.
+
+    Args:
+        adapter: as `read_adapter` gives it.
+        tensors: the base's, by name; those that do not change are not read.
+
+    Raises:
+        CranpmError: a tensor does not belong to the base or does not fit it, or the files changed on disk.
+    """
+    lora, found, path = lora_of(adapter), adapter_tensors(adapter), adapter.home / WEIGHTS
+    changed = {}
+    for name, values in found.items():
+        if name.endswith(_DOWN):
+            target = name.removesuffix(_DOWN) + ".weight"
+            up = found[target.removesuffix(".weight") + _UP]
+            base = _base_tensor(path, name, target, tensors)
+            rows, columns = base.shape if base.ndim == 2 else (-1, -1)
+            _check_shape(path, name, values, (lora.rank, columns), target)
+            _check_shape(path, name.replace(_DOWN, _UP), up, (rows, lora.rank), target)
+            changed[target] = np.asarray(base, np.float32) + np.float32(lora.scale) * (up @ values)
+        elif not name.endswith(_UP):
+            _check_shape(path, name, values, _base_tensor(path, name, name, tensors).shape, name)
+            changed[name] = values
+    return {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in changed.items()}
+
+
+def lora_of(adapter: Adapter) -> Lora:
+    """Rank and alpha; whatever else peft can do and merging cannot is refused.
+
+    Raises:
+        CranpmError: says which.
+    """
+    path = adapter.home / CONFIG
+    config = _json(path)
+    if (kind := config.get("peft_type")) != "LORA":
+        raise CranpmError(f"{path}: peft_type {kind!r}, but only LORA can be put on; train with cranpm adapt")
+    if (bias := config.get("bias", "none")) != "none":
+        raise CranpmError(f"{path}: bias {bias!r}, but only 'none' can be put on; train with cranpm adapt")
+    if (start := config.get("init_lora_weights", True)) not in _STARTS:
+        raise CranpmError(f"{path}: init_lora_weights {start!r} alters the base; train with cranpm adapt")
+    for key, value in config.items():
+        if value and (key in _VARIANTS or key.startswith("use_") or key.endswith("_config")):
+            raise CranpmError(f"{path}: {key} {value!r}, but only plain LoRA can be put on; train with cranpm adapt")
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not (_whole(rank) and rank > 0):
+        raise CranpmError(f"{path}: r {rank!r}, a rank of 1 or more is expected; copy the adapter again")
+    if not (_number(alpha) and alpha > 0):
+        raise CranpmError(f"{path}: lora_alpha {alpha!r}, a positive number is expected; copy the adapter again")
+    return Lora(rank, float(alpha))
+
+
+def adapter_tensors(adapter: Adapter) -> dict[str, NDArray[np.float32]]:
+    """The tensors by module, e.g. `bridge.project.lora_A.weight` (r, in) or, of a part trained whole, `output.blend`.
+
+    Raises:
+        CranpmError: the file changed since the adapter was opened, or is no safetensors file.
+    """
+    path = adapter.home / WEIGHTS
+    load_file = require("safetensors.numpy", extra="train").load_file
+    safetensor_error = require("safetensors", extra="train").SafetensorError
+    if file_hash(path) != adapter.hash:
+        raise CranpmError(f"{path}: changed on disk after it was opened; open the adapter again")
+    try:
+        found: dict[str, NDArray[Any]] = load_file(path)
+    except (safetensor_error, KeyError, TypeError) as error:
+        raise CranpmError(f"{path}: not a safetensors file ({error}); tensors are never unpickled") from error
+    if foreign := [name for name in sorted(found) if not name.startswith(_PREFIX)]:
+        raise CranpmError(f"{path}: tensor '{foreign[0]}', names that begin with '{_PREFIX}' are expected")
+    for name, values in found.items():
+        if values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise CranpmError(
+                f"{path}: tensor '{name}' is not finite numbers ({values.dtype}); train the adapter again"
+            )
+    return {name.removeprefix(_PREFIX): found[name].astype(np.float32) for name in sorted(found)}
+
+
+def _check_pairs(path: Path, tensors: Tensors) -> None:
+    """Each A with its B and each B with its A; and something at all."""
+    for name in tensors:
+        partner = name.replace(_DOWN, _UP) if name.endswith(_DOWN) else name.replace(_UP, _DOWN)
+        if partner not in tensors:
+            raise CranpmError(f"{path}: tensor '{name}' without '{partner}'; copy the adapter again")
+        if name.endswith(_DOWN) and (whole := name.removesuffix(_DOWN) + ".weight") in tensors:
+            raise CranpmError(f"{path}: tensor '{name}' and the whole '{whole}': which counts? Train the adapter again")
+    if not tensors:
+        raise CranpmError(f"{path}: no tensor in it; train the adapter again")
+
+
+def _base_tensor(path: Path, name: str, target: str, tensors: Tensors) -> NDArray[Any]:
+    if target not in tensors:
+        raise CranpmError(f"{path}: tensor '{name}' would change '{target}', which the base has not; check the base")
+    return tensors[target]
+
+
+def _check_shape(path: Path, name: str, values: NDArray[Any], expected: tuple[int, ...], target: str) -> None:
+    if values.shape != tuple(expected):
+        where = f"the base's '{target}'" if min(expected, default=0) >= 0 else f"'{target}', which is no matrix,"
+        raise CranpmError(f"{path}: tensor '{name}' has shape {values.shape}, {where} expects {tuple(expected)}")
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    if folder.is_file():
+        raise CranpmError(f"{folder}: a file, but an adapter is a folder with {CONFIG}, {WEIGHTS} and {MANIFEST}")
+    if not folder.is_dir():
+        raise CranpmError(f"{folder}: no such adapter; make one with: cranpm adapt REGION --data STORE --out {folder}")
+    if missing := [name for name in (MANIFEST, CONFIG, WEIGHTS) if not (folder / name).is_file()]:
+        raise CranpmError(f"{folder}: not an adapter folder: {' and '.join(missing)} missing")
+    manifest = _json(folder / MANIFEST)
+    if (version := manifest.get("schema_version")) != SCHEMA_VERSION:
+        raise CranpmError(
+            f"{folder / MANIFEST}: schema_version {version}, this cranpm reads {SCHEMA_VERSION}; "
+            "use the cranpm that wrote it, or train the adapter again"
+        )
+    return manifest
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of reasonable size."""
+    if (size := path.stat().st_size) > _JSON_LIMIT:
+        raise CranpmError(f"{path}: {size:,} bytes, at most {_JSON_LIMIT:,} are expected; copy the adapter again")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CranpmError(f"{path}: not valid JSON ({error}); copy the adapter again") from error
+    if not isinstance(document, dict):
+        raise CranpmError(f"{path}: a JSON object is expected; copy the adapter again")
+    return document
+
+
+def _to_manifest(adapter: Adapter, files: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "region": adapter.region,
+        "simulated": adapter.simulated,
+        "base": {"name": adapter.base, "sha256": adapter.base_hash},
+        "days": dict(adapter.days),
+        "leads": list(adapter.leads),
+        "detail": {str(lead): share for lead, share in adapter.detail.items()},
+        "scores": dict(adapter.scores),
+        "licence": adapter.licence,
+        "provenance": dict(adapter.provenance),
+        "channels": list(adapter.channels),
+        "maps": list(adapter.maps),
+        "files": dict(files),
+    }
+
+
+def _from_manifest(folder: Path, manifest: Mapping[str, Any]) -> Adapter:
+    """The adapter that a manifest describes.
+
+    Raises:
+        CranpmError: a key is missing or unknown, or a value is not of its kind; without the file's name.
+    """
+    missing, unknown = sorted(_KEYS - manifest.keys()), sorted(manifest.keys() - _KEYS)
+    if missing or unknown:
+        raise CranpmError(f"keys missing: {', '.join(missing) or 'none'}; not known: {', '.join(unknown) or 'none'}")
+    base, files = manifest["base"], manifest["files"]
+    adapter = Adapter(
+        name=folder.resolve().name,
+        base=_text("base.name", base.get("name")),
+        base_hash=_sha256("base.sha256", base.get("sha256")),
+        region=_text("region", manifest["region"]),
+        channels=_names("channels", manifest["channels"]),
+        maps=_names("maps", manifest["maps"]),
+        leads=_leads(manifest["leads"]),
+        days=_days(manifest["days"]),
+        simulated=_truth("simulated", manifest["simulated"]),
+        scores=dict(manifest["scores"]),
+        licence=_text("licence", manifest["licence"]),
+        provenance=dict(manifest["provenance"]),
+        detail={int(lead): share for lead, share in manifest["detail"].items()},
+    )
+    for lead, share in adapter.detail.items():
+        if not (_number(share) and 0 <= share <= 1):
+            raise CranpmError(f"detail of lead {lead}: {share!r}, a share of 0 to 1 is expected")
+    if wrong := sorted((files.keys() - {BASELINES}) ^ {CONFIG, WEIGHTS}):
+        raise CranpmError(f"files: '{wrong[0]}'; {CONFIG}, {WEIGHTS} and perhaps {BASELINES} are expected")
+    for name, digest in files.items():
+        _sha256(f"files.{name}", digest)
+    return replace(adapter, hash=files[WEIGHTS], folder=folder)
+
+
+def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Every file as it was when the manifest was written."""
+    for name, digest in files.items():
+        if not (folder / name).is_file():
+            raise CranpmError(f"{folder}: {name} missing, which {MANIFEST} names; copy the adapter again")
+        if (found := file_hash(folder / name)) != digest:
+            raise CranpmError(
+                f"{folder / name}: SHA-256 {found[:12]}…, but {MANIFEST} expects {digest[:12]}…: "
+                "the file is damaged or belongs to another adapter; copy the adapter again"
+            )
+    if BASELINES not in files and (folder / BASELINES).exists():
+        raise CranpmError(f"{folder / BASELINES}: not named in {MANIFEST}; copy the adapter again, or remove it")
+
+
+def _text(key: str, value: object) -> str:
+    if not (isinstance(value, str) and value):
+        raise CranpmError(f"{key}: {value!r}, a text is expected")
+    return value
+
+
+def _truth(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise CranpmError(f"{key}: {value!r}, true or false is expected")
+    return value
+
+
+def _sha256(key: str, value: object) -> str:
+    if not (isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")):
+        raise CranpmError(f"{key}: {value!r}, a SHA-256 of 64 hexadecimal digits is expected")
+    return value
+
+
+def _names(key: str, values: object) -> tuple[str, ...]:
+    if not (isinstance(values, list) and values and all(isinstance(value, str) for value in values)):
+        raise CranpmError(f"{key}: a list of names is expected")
+    return tuple(values)
+
+
+def _leads(values: object) -> tuple[int, ...]:
+    if not (isinstance(values, list) and values and all(_whole(value) and value > 0 for value in values)):
+        raise CranpmError(f"leads: {values!r}, a list of whole days ahead is expected")
+    return tuple(values)
+
+
+def _days(values: Mapping[str, str]) -> dict[str, str]:
+    """The local period; each text must be days."""
+    if not {"train"} <= values.keys() <= {"train", "validate"}:
+        raise CranpmError(f"days: {', '.join(values) or 'nothing'}; 'train' and perhaps 'validate' are expected")
+    for text in values.values():
+        parse_days(text)
+    return dict(values)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _difference(one: tuple[str, ...], other: tuple[str, ...]) -> str:
+    """What a list of names has that another has not, in words."""
+    if own := [name for name in one if name not in other]:
+        return f"{len(one)} with '{own[0]}'"
+    if lost := [name for name in other if name not in one]:
+        return f"{len(one)} without '{lost[0]}'"
+    first = next((mine for mine, theirs in zip(one, other, strict=False) if mine != theirs), one[-1])
+    return f"{len(one)} in another order, from '{first}' on"
