@@ -14,7 +14,12 @@ from typer.core import TyperCommand
 
 from cranpm.errors import CranpmError
 
-SPREAD = {"--leads": re.compile(r"\d+(,\d+)*,?"), "--days": re.compile(r"\d{4}(-\d\d){0,2}(\.\.\d{4}(-\d\d){0,2})?,?")}
+SPREAD = {
+    "--leads": re.compile(r"\d+(,\d+)*,?"),
+    "--days": re.compile(r"\d{4}(-\d\d){0,2}(\.\.\d{4}(-\d\d){0,2})?,?"),
+    "--thresholds": re.compile(r"\d+(\.\d+)?(,\d+(\.\d+)?)*,?"),
+    "--adapters": re.compile(r"[^-].*"),
+}
 """Options that may be followed by several values, and what such a value looks like."""
 
 
@@ -27,7 +32,7 @@ class SpreadCommand(TyperCommand):
 
 
 def leaf(function: Callable[..., Any]) -> typer.Typer:
-    """A command of its own that understands several values after `--leads` and `--days`."""
+    """A command of its own that understands several values after the options of `SPREAD`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(cls=SpreadCommand, help=function.__doc__)(function)
     return app

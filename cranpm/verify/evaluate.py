@@ -160,7 +160,7 @@ def evaluate(
     check_leads(engine.spec, leads)
     started = time.monotonic()
     plan, tiles = tile_plan(engine.spec, store)
-    rows, found = _rows(store, days, leads, fitted)
+    rows, found = possible_rows(store, days, leads, fitted)
     means = _Means(store.fine.shape, _first_lead(store, days, leads))
     data_range = _data_range(store, days, leads, fitted)
     windows = land_windows(store.fine, store.land)
@@ -205,17 +205,25 @@ def day_maps(
     today, _ = fill_today(store, inputs, slice(0, store.fine.height), slice(0, store.fine.width))
     for result in forecast(engine, store, day, leads, past=fitted, batch=batch):
         model, clipped = assemble_map(result.strips, store.fine.shape)
-        maps = {"model": model, "persistence": today}
-        if fitted is not None and "damped" in rows:
-            maps["damped"] = fitted.damped(today, day, result.lead)
-            maps["climatology"] = fitted.climatology(result.valid_day)
-        if "cams" in rows:
-            cams = store.forecast(day, result.lead, ("pm2p5",))[0]
-            maps["cams"] = np.maximum(bilinear(cams, store.coarse, store.fine.lats, store.fine.lons), 0)
-            if fitted is not None and "cams_corrected" in rows:
-                maps["cams_corrected"] = fitted.cams_corrected(cams, result.lead)
-                maps["blend"] = fitted.blend([maps[row] for row in MEMBERS], result.lead)
+        maps = {"model": model, **baseline_maps(store, day, result.lead, today, rows, fitted)}
         yield result.lead, {row: maps[row] for row in ROWS if row in maps}, clipped
+
+
+def baseline_maps(
+    store: PastStore, day: dt.date, lead: int, today: Map, rows: Sequence[str], fitted: Fitted | None
+) -> dict[str, Map]:
+    """The maps of the rows that are no model, ug m-3; `today` is the filled map of day t."""
+    maps = {"persistence": today}
+    if fitted is not None and "damped" in rows:
+        maps["damped"] = fitted.damped(today, day, lead)
+        maps["climatology"] = fitted.climatology(day + dt.timedelta(days=lead))
+    if "cams" in rows:
+        cams = store.forecast(day, lead, ("pm2p5",))[0]
+        maps["cams"] = np.maximum(bilinear(cams, store.coarse, store.fine.lats, store.fine.lons), 0)
+        if fitted is not None and "cams_corrected" in rows:
+            maps["cams_corrected"] = fitted.cams_corrected(cams, lead)
+            maps["blend"] = fitted.blend([maps[row] for row in MEMBERS], lead)
+    return maps
 
 
 class _Means:
@@ -256,7 +264,7 @@ class _Loop:
         """Forecast and score the leads of one issue day that can be scored."""
         able = []
         for lead in leads:
-            reason = _obstacle(self.store, day, lead, "cams" in self.rows)
+            reason = obstacle(self.store, day, lead, "cams" in self.rows)
             if reason:
                 self.skipped.append((day, lead, reason))
             else:
@@ -308,7 +316,7 @@ def band_sums(forecast: Map, truth: Map, edges: Sequence[float]) -> NDArray[np.f
     return np.stack([np.bincount(band, weights=part, minlength=len(edges) + 1).astype(float) for part in parts])
 
 
-def _rows(
+def possible_rows(
     store: PastStore, days: Sequence[dt.date], leads: Sequence[int], fitted: Fitted | None
 ) -> tuple[tuple[str, ...], list[str]]:
     """The rows that can be made, and why others cannot."""
@@ -319,7 +327,7 @@ def _rows(
     if fitted is None:
         rows = [row for row in rows if row not in NEEDS_FIT]
     ready = [day for day in days if day in store.days]
-    if not any(_has_cams(store, day, leads[0]) for day in ready):
+    if not any(has_cams(store, day, leads[0]) for day in ready):
         notes.append("the store holds no CAMS forecast issued on these days: the CAMS rows are absent")
         rows = [row for row in rows if row not in NEEDS_CAMS]
     return tuple(rows), notes
@@ -331,7 +339,7 @@ def _first_lead(store: PastStore, days: Sequence[dt.date], leads: Sequence[int])
     return next((lead for lead in leads if any(day + dt.timedelta(days=lead) in held for day in days)), leads[0])
 
 
-def _obstacle(store: PastStore, day: dt.date, lead: int, needs_cams: bool) -> str:
+def obstacle(store: PastStore, day: dt.date, lead: int, needs_cams: bool) -> str:
     """Why a day cannot be scored at a lead; empty where it can."""
     before, valid_day = day - dt.timedelta(days=1), day + dt.timedelta(days=lead)
     for needed, what in ((day, "inputs of the issue day"), (before, "inputs of the day before"), (valid_day, "truth")):
@@ -339,12 +347,13 @@ def _obstacle(store: PastStore, day: dt.date, lead: int, needs_cams: bool) -> st
             return f"{what} missing in the store"
     if not (np.isfinite(store.pm(valid_day)) & store.land).any():
         return "truth has no valid pixel"
-    if needs_cams and not _has_cams(store, day, lead):
+    if needs_cams and not has_cams(store, day, lead):
         return "no CAMS forecast was issued"
     return ""
 
 
-def _has_cams(store: PastStore, day: dt.date, lead: int) -> bool:
+def has_cams(store: PastStore, day: dt.date, lead: int) -> bool:
+    """Whether a CAMS forecast was issued on a day."""
     try:
         store.forecast(day, lead, ("pm2p5",))
     except CranpmError:

@@ -127,6 +127,11 @@ def scores_of(sums: Sums) -> Scores:
     )
 
 
+def pixel_sums(forecast: Float, truth: Float) -> Sums:
+    """Unweighted sums over the valid pixels of a map, flat, without the SSIM, which needs the map."""
+    return _sums(forecast.astype(float), truth.astype(float), np.ones(forecast.size), None) if forecast.size else Sums()
+
+
 def ssim_sums(forecast: Float, truth: Float, valid: Mask, *, data_range: float) -> Sums:
     """The SSIM of a map alone, for those that are no forecast and need no other score."""
     similarity = local_ssim(forecast, truth, valid, data_range=data_range)
