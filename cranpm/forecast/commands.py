@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cranpm.forecast.inputs import KnownPast
     from cranpm.forecast.maps import Thumbnail
     from cranpm.forecast.output import Written
+    from cranpm.model.adapter import Adapter
     from cranpm.region import Region
 
 Form = Literal["netcdf", "zarr"]
@@ -34,12 +35,15 @@ def run_forecast(
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="An adapter folder, to put on the model.")] = None,
 ) -> None:
     """Forecast the 1 km PM2.5 maps of the days after a date.
 
     Writes one CF file per issue day with all its leads, and a picture of the maps.
 
     Example: cranpm forecast india --date 2022-01-10
+
+    With an adapter: cranpm forecast india --date 2022-01-10 --adapter adapters/india
     """
     from cranpm.data.days import parse_days
     from cranpm.data.progress import progress_bar
@@ -55,7 +59,8 @@ def run_forecast(
     if len(days) != 1:
         raise CranpmError(f"--date {date}: one day is expected, such as 2022-03-17")
     check_folder(out)
-    engine = load_engine(model, random_weights, device)
+    worn = open_adapter(adapter, pack)
+    engine = load_engine(model, random_weights, device, worn)
     check_leads(engine.spec, ahead)
     if baselines is not None:
         _check_use(engine, baselines)  # a wrong name should not cost minutes
@@ -63,7 +68,7 @@ def run_forecast(
         from cranpm.forecast.source import open_store
 
         store = open_store(pack, data, days, (), progress)
-        past, note = _known_past(pack, engine, store, baselines)
+        past, note = _known_past(pack, engine, store, baselines, worn)
         written, picture = write_day(pack, engine, store, days[0], ahead, out, format, progress, past)
     _report(written, picture, store.simulated, engine)
     if engine.spec.reads_past and past is None:
@@ -119,6 +124,21 @@ def write_day(
     return written, _draw(path.with_suffix(".png"), pack, engine, store, day, small)
 
 
+def open_adapter(folder: Path | None, pack: Region) -> Adapter | None:
+    """The adapter of `--adapter`, or None where none was asked for.
+
+    Raises:
+        CranpmError: it cannot be read, or is of another pack.
+    """
+    if folder is None:
+        return None
+    from cranpm.model.adapter import check_region, read_adapter
+
+    adapter = read_adapter(folder)
+    check_region(adapter, pack.name)
+    return adapter
+
+
 def _check_use(engine: Engine, baselines: Path) -> None:
     """Refuse fitted baselines that cannot be read, or that the network would not.
 
@@ -133,13 +153,15 @@ def _check_use(engine: Engine, baselines: Path) -> None:
         raise CranpmError(f"--baselines {baselines}: '{engine.spec.name}' reads nothing of the past; leave it out")
 
 
-def _known_past(pack: Region, engine: Engine, store: Store, chosen: Path | None) -> tuple[KnownPast | None, str]:
+def _known_past(
+    pack: Region, engine: Engine, store: Store, chosen: Path | None, adapter: Adapter | None
+) -> tuple[KnownPast | None, str]:
     """What was fitted on the pack's past, for networks that read it, and what to say where nothing was."""
     if not engine.spec.reads_past:
         return None, ""
     from cranpm.verify.fitting import find_fitted
 
-    return find_fitted(pack, store, chosen)
+    return find_fitted(pack, store, chosen, None if adapter is None else adapter.baselines)
 
 
 def _draw(path: Path, pack: Region, engine: Engine, store: Store, day: dt.date, small: Mapping[int, Thumbnail]) -> Path:
@@ -157,9 +179,18 @@ def _draw(path: Path, pack: Region, engine: Engine, store: Store, day: dt.date, 
         maps,
         Bands(index.name, index.bands, index.labels, index.hourly),
         title=" · ".join([*marks, f"PM2.5, daily mean, {pack.title}: forecast from {day}"]),
-        note=f"Model {spec.name} ({spec.hash[:12] or 'random weights'}) · {where} · coast from the store's land mask",
+        note=f"Model {spec.name} ({spec.hash[:12] or 'random weights'}){_worn(engine)} · {where} · "
+        "coast from the store's land mask",
     )
     return path
+
+
+def _worn(engine: Engine) -> str:
+    """The adapter in the small type of a picture."""
+    spec = engine.spec
+    if not spec.adapter:
+        return ""
+    return f" with adapter {spec.adapter} ({spec.adapter_hash[:12]}, trained on {spec.adapted_on})"
 
 
 def _attribution(pack: Region, simulated: bool) -> str:
@@ -174,6 +205,8 @@ def _report(written: Written, picture: Path, simulated: bool, engine: Engine) ->
         print(line)
     clipped = ", ".join(f"T+{lead}: {count}" for lead, count in written.clipped.items())
     print(f"Land pixels raised to 0: {clipped}; today's gaps filled: {written.filled}")
+    if engine.spec.adapter:
+        print(f"Adapter   {engine.spec.adapter}, trained on {engine.spec.adapted_on}")
     if simulated:
         print("SIMULATED: made from the sample world, not from measurements.")
     if engine.spec.random_weights:

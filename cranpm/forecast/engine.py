@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cranpm.data.days import parse_days
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import DayInputs, TileInputs
 from cranpm.variables import FORECAST_CHANNELS, LOCAL_CHANNELS, PAST_MAPS
@@ -35,6 +36,12 @@ class EngineSpec:
         licence: of the weights.
         detail: by lead, the share of today's detail that a forecast takes over (`cranpm.forecast.detail`).
         provenance: how the weights were made.
+        adapter: name of the adapter that it wears; empty without one, and so are the following.
+        adapter_hash: SHA-256 of the adapter's tensors, hexadecimal.
+        adapter_region: the pack that the adapter was trained on.
+        adapter_days: the local period, by "train" and "validate", as `cranpm.data.days.parse_days` reads it.
+        adapter_simulated: whether these days are of the sample world.
+        adapter_licence: of the adapter's tensors.
     """
 
     name: str
@@ -53,6 +60,25 @@ class EngineSpec:
     licence: str = ""
     detail: Mapping[int, float] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
+    adapter: str = ""
+    adapter_hash: str = ""
+    adapter_region: str = ""
+    adapter_days: Mapping[str, str] = field(default_factory=dict)
+    adapter_simulated: bool = False
+    adapter_licence: str = ""
+
+    @property
+    def label(self) -> str:
+        """What runs, in words: the network's name, and the adapter's where it wears one."""
+        return f"{self.name} with adapter {self.adapter}" if self.adapter else self.name
+
+    @property
+    def adapted_on(self) -> str:
+        """Where the adapter was trained, and from which day to which, in words; empty without one."""
+        if not self.adapter:
+            return ""
+        days = [day for text in self.adapter_days.values() for day in parse_days(text)]
+        return f"{'simulated ' if self.adapter_simulated else ''}{self.adapter_region}, {min(days)}..{max(days)}"
 
     @property
     def state_per_lead(self) -> bool:
@@ -90,9 +116,9 @@ def check_leads(spec: EngineSpec, leads: Sequence[int]) -> None:
     """
     trained = ", ".join(str(lead) for lead in spec.trained_leads) or "none"
     if not leads:
-        raise CranpmError(f"no lead asked for: '{spec.name}' was trained for {trained} (days)")
+        raise CranpmError(f"no lead asked for: '{spec.label}' was trained for {trained} (days)")
     for lead in leads:
         if lead not in spec.trained_leads:
             raise CranpmError(
-                f"lead {lead}: '{spec.name}' was trained for leads {trained} (days) only; leave {lead} out of --leads"
+                f"lead {lead}: '{spec.label}' was trained for leads {trained} (days) only; leave {lead} out of --leads"
             )

@@ -90,7 +90,8 @@ def provenance(
     return {
         "Conventions": "CF-1.11",
         "title": f"{'SIMULATED ' if simulated else ''}PM2.5 forecast at 1 km, {title}",
-        "source": f"cranpm {cranpm.__version__}, network '{spec.name}'",
+        "source": f"cranpm {cranpm.__version__}, network '{spec.name}'"
+        + (f" with adapter '{spec.adapter}'" if spec.adapter else ""),
         "history": f"{stamp} written by cranpm {cranpm.__version__}",
         "references": "CRAN-PM, arXiv:2603.11725",
         "comment": "Daily means of UTC days. forecast_reference_time is day t, the last day whose analyses are used; "
@@ -104,10 +105,26 @@ def provenance(
         "model_hash": spec.hash or "none (random weights)",
         "model_trained_on": f"{'simulated ' if spec.simulated else ''}{spec.region}" if spec.region else "nothing",
         "model_license": spec.licence or "not stated",
+        **_adapter_attributes(spec),
         "random_weights": int(spec.random_weights),
         "store_schema_version": int(attrs.get("schema_version", 0)),
         "store_sources": json.dumps(attrs.get("sources", {}), default=str, sort_keys=True),
         "cranpm_version": cranpm.__version__,
+    }
+
+
+def _adapter_attributes(spec: EngineSpec) -> dict[str, str]:
+    """What an adapter is and where it was trained; nothing where none is worn."""
+    if not spec.adapter:
+        return {}
+    return {
+        "adapter_name": spec.adapter,
+        "adapter_hash": spec.adapter_hash,
+        "adapter_region": spec.adapter_region,
+        "adapter_trained_on": spec.adapted_on,
+        "adapter_days": json.dumps(dict(spec.adapter_days)),
+        "adapter_simulated": "yes" if spec.adapter_simulated else "no",
+        "adapter_license": spec.adapter_licence,
     }
 
 

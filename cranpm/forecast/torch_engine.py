@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,10 @@ from torch import Tensor
 from cranpm.errors import CranpmError
 from cranpm.forecast.engine import EngineSpec
 from cranpm.forecast.inputs import DayInputs, TileInputs
+from cranpm.model.adapter import check_base, merged
 
 if TYPE_CHECKING:
+    from cranpm.model.adapter import Adapter
     from cranpm.model.checkpoint import Checkpoint
 
 
@@ -21,14 +24,39 @@ class TorchEngine:
     """Runs a checkpoint's network in evaluation mode, without gradients.
 
     The day state depends on its inputs alone: it is computed once for them and handed out again, for every lead
-    where the inputs hold no forecasts.
+    where the inputs hold no forecasts. An adapter is merged into the network while it is worn; what it covers is kept.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+        self._checkpoint = checkpoint
         self._device = pick_device(device)
         self._network = checkpoint.network().eval().to(self._device)
         self._state: tuple[DayInputs, Tensor] | None = None
+        self._covered: dict[str, Tensor] = {}  # tensors of the base where an adapter lies over them
         self.spec = _spec(checkpoint, self._device)
+
+    def wear(self, adapter: Adapter | None) -> None:
+        """Put an adapter on the base in the place of one that is worn; None takes it off.
+
+        Taking it off restores the base bit for bit. Day states made before are of no use after.
+
+        Raises:
+            CranpmError: the adapter is of another base, or does not fit it; then nothing changes.
+        """
+        state = self._network.state_dict()
+        base = state | self._covered
+        changed = {}
+        if adapter is not None:
+            check_base(adapter, self._checkpoint)
+            changed = merged(adapter, {name: tensor.cpu().numpy() for name, tensor in base.items()})
+        with torch.no_grad():
+            for name, tensor in self._covered.items():
+                state[name].copy_(tensor)
+            self._covered = {name: state[name].clone() for name in changed}
+            for name, values in changed.items():
+                state[name].copy_(torch.from_numpy(values))
+        self._state = None
+        self.spec = _spec(self._checkpoint, self._device, adapter)
 
     def encode_day(self, day: DayInputs, lead: int) -> Tensor:
         """Global tokens of a day, shape (1, K, D); the same for every lead."""
@@ -68,9 +96,9 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _spec(checkpoint: Checkpoint, device: torch.device) -> EngineSpec:
+def _spec(checkpoint: Checkpoint, device: torch.device, adapter: Adapter | None = None) -> EngineSpec:
     config = checkpoint.config
-    return EngineSpec(
+    spec = EngineSpec(
         name=checkpoint.name,
         hash=checkpoint.hash,
         tile=config.tile,
@@ -87,4 +115,17 @@ def _spec(checkpoint: Checkpoint, device: torch.device) -> EngineSpec:
         licence=checkpoint.licence,
         detail=checkpoint.detail,
         provenance=checkpoint.provenance,
+    )
+    if adapter is None:
+        return spec
+    return replace(
+        spec,
+        trained_leads=adapter.leads,
+        detail={**checkpoint.detail, **adapter.detail},
+        adapter=adapter.name,
+        adapter_hash=adapter.hash,
+        adapter_region=adapter.region,
+        adapter_days=adapter.days,
+        adapter_simulated=adapter.simulated,
+        adapter_licence=adapter.licence,
     )

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,8 @@ _PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _KEYS = {"schema_version", "region", "simulated", "base", "channels", "maps", "leads", "days", "detail", "scores"}
 _KEYS |= {"licence", "provenance", "files"}
 _JSON_LIMIT = 4_000_000  # bytes: far above any manifest, far below what would fill a memory
-_VARIANTS = ("rank_pattern", "alpha_pattern", "lora_bias", "fan_in_fan_out", "layer_replication", "target_parameters")
-_VARIANTS += ("trainable_token_indices", "alora_invocation_tokens")
+_VARIANTS = {"rank_pattern", "alpha_pattern", "lora_bias", "fan_in_fan_out", "layer_replication", "target_parameters"}
+_VARIANTS |= {"trainable_token_indices", "alora_invocation_tokens"}
 _STARTS = (True, False, "gaussian", "eva", "orthogonal")  # ways to draw A and B that leave the base as it is
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -433,11 +433,11 @@ def _days(values: Mapping[str, str]) -> dict[str, str]:
     return dict(values)
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: object) -> bool:
+def _number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

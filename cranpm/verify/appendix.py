@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 import cranpm
+from cranpm.forecast.engine import EngineSpec
 from cranpm.region import Region
 from cranpm.verify import page
 from cranpm.verify.baselines import Fitted
@@ -58,6 +59,7 @@ def definitions(case: Case) -> list[str]:
     ]  # fmt: skip
     if fitted is not None:
         years = ", ".join(str(year) for year in fitted.about.get("years", []))  # type: ignore[attr-defined]
+        years = years or str(fitted.about.get("days", "days not stated")).replace(",", ", ")
         pairs += [
             ("Climatology", f"mean map with an annual cycle, fitted on {years}"),
             ("Damped persistence", f"climatology plus a damped departure of day t from it, fitted on {years}"),
@@ -95,6 +97,12 @@ def _blends(fitted: Fitted, leads: Sequence[int]) -> str:
     return "; ".join(sums)
 
 
+def _local_period(spec: EngineSpec) -> str:
+    """Where an adapter was trained, and on which days."""
+    parts = [f"{part}: {days.replace(',', ', ')}" for part, days in spec.adapter_days.items()]
+    return f"{spec.adapted_on} ({'; '.join(parts)})" if parts else ""
+
+
 def provenance(case: Case) -> list[tuple[str, object]]:
     """Where everything comes from and on what terms, as names and values."""
     region, store, found, fitted, spec = case.region, case.store, case.found, case.fitted, case.engine.spec
@@ -110,6 +118,9 @@ def provenance(case: Case) -> list[tuple[str, object]]:
     return [
         ("Model", f"{spec.name}, weights SHA-256 {spec.hash[:16]}…" if spec.hash else f"{spec.name}, random weights"),
         ("Model licence", spec.licence),
+        ("Adapter", f"{spec.adapter}, tensors SHA-256 {spec.adapter_hash[:16]}…" if spec.adapter else ""),
+        ("Adapted on", _local_period(spec)),
+        ("Adapter licence", spec.adapter_licence),
         ("World", "sample (simulated)" if store.simulated else "real"),
         ("Data", terms),
         ("Baselines", "" if fitted is None else f"fitted on {fitted.about.get('fitted_days')} days"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cranpm.options import leaf, parse_leads, plain_warnings
+
+if TYPE_CHECKING:
+    from cranpm.forecast.engine import EngineSpec
 
 
 def run_fit(
@@ -58,14 +63,18 @@ def run_evaluate(
     baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    adapter: Annotated[Path | None, typer.Option(help="An adapter folder, to put on the model.")] = None,
 ) -> None:
     """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
 
     Example: cranpm region eval india --days 2022-01 --leads 1 2
+
+    With an adapter: cranpm region eval india --days 2022-01 --adapter adapters/india
     """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
     from cranpm.errors import require
+    from cranpm.forecast.commands import open_adapter
     from cranpm.forecast.engine import check_leads
     from cranpm.forecast.files import check_folder
     from cranpm.forecast.inputs import WITHOUT_PAST
@@ -85,12 +94,14 @@ def run_evaluate(
     check_folder(folder)
     if baselines is not None:
         read_fitted(baselines)  # a wrong name should not cost minutes
-    engine = load_engine(model, random_weights, device)
+    worn = open_adapter(adapter, pack)
+    engine = load_engine(model, random_weights, device, worn)
     check_leads(engine.spec, ahead)
     wanted = issue_days(pack, None if data is None else Store.open(data, pack.given).days, days or [])
+    spare = worn.baselines if worn is not None and engine.spec.reads_past else None
     with progress_bar() as progress:
         store = open_store(pack, data, wanted, ahead, progress)
-        fitted, note = find_fitted(pack, store, baselines)
+        fitted, note = find_fitted(pack, store, baselines, spare)
         found = score(
             engine,
             store,
@@ -98,7 +109,10 @@ def run_evaluate(
             ahead,
             fitted=fitted,
             edges=band_edges(pack),
-            notes=[*filter(None, [note]), *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else [])],
+            notes=[
+                *filter(None, [note, shared_days(engine.spec, wanted, ahead)]),
+                *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
+            ],
             progress=progress,
         )
         report = write_report(folder, pack, engine, store, found, fitted, progress)
@@ -108,6 +122,20 @@ def run_evaluate(
 
 
 evaluate = leaf(run_evaluate)
+
+
+def shared_days(spec: EngineSpec, days: Sequence[dt.date], leads: Sequence[int]) -> str:
+    """A warning where issue days share maps with those that the adapter was trained or chosen on; else empty."""
+    from cranpm.data.days import needed_days, parse_days
+
+    seen = {day for text in spec.adapter_days.values() for day in needed_days(parse_days(text), spec.trained_leads)}
+    shared = sum(not seen.isdisjoint(needed_days([day], leads)) for day in days)
+    if not shared:
+        return ""
+    return (
+        f"{shared} of the {len(days)} days share maps with the days that adapter '{spec.adapter}' was trained and "
+        "chosen on: their scores flatter it"
+    )
 
 
 def run_intervene(

@@ -32,13 +32,16 @@ def baselines_path(region: Region) -> Path:
     return region.path.parent / f"{region.name}.baselines.nc"
 
 
-def find_fitted(region: Region, store: Store, chosen: Path | None = None) -> tuple[Fitted | None, str]:
+def find_fitted(
+    region: Region, store: Store, chosen: Path | None = None, spare: Path | None = None
+) -> tuple[Fitted | None, str]:
     """The fitted baselines that serve a store, or None and the reason in words.
 
     Args:
         region: the pack.
         store: the store that is scored.
         chosen: a file asked for by name; it must serve.
+        spare: a file that is taken where none is asked for and the pack's does not serve: an adapter's own.
 
     Raises:
         CranpmError: the file asked for does not serve, or a file is damaged.
@@ -46,15 +49,13 @@ def find_fitted(region: Region, store: Store, chosen: Path | None = None) -> tup
     line = f"cranpm region fit {region.name} --data STORE --out FILE, then --baselines FILE"
     path = chosen or baselines_path(region)
     if chosen is None and not path.is_file():
-        return None, f"no baselines were fitted for this pack (four rows of a report need them); make them: {line}"
+        return _instead(spare, store, "no baselines were fitted for this pack", line)
     fitted = read_fitted(path)
-    problem = fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real") or _stale(
-        fitted, store
-    )
+    problem = _problem(fitted, store)
     if problem and chosen is not None:
         raise CranpmError(f"{path}: {problem}; fit baselines for this store: {line}")
     if problem:
-        return None, f"the pack's baselines were {problem} (four rows of a report need them); make them: {line}"
+        return _instead(spare, store, f"the pack's baselines were {problem}", line)
     return fitted, ""
 
 
@@ -109,6 +110,21 @@ def check_years(region: Region, years: Sequence[int]) -> None:
             f"--years {', '.join(map(str, taken))}: kept for choosing and scoring in pack '{region.name}'; "
             f"its training years are {', '.join(map(str, region.split.train))}"
         )
+
+
+def _instead(spare: Path | None, store: Store, why: str, line: str) -> tuple[Fitted | None, str]:
+    """What stands in where the pack's baselines do not serve, and what a reader must know of it."""
+    fitted = None if spare is None else read_fitted(spare)
+    problem = "" if fitted is None else _problem(fitted, store)
+    if fitted is not None and not problem:
+        return fitted, f"{why}: those of the adapter, fitted on its local days, stand in for them"
+    also = f", the adapter's {problem}" if problem else ""
+    return None, f"{why}{also} (four rows of a report need them); make them: {line}"
+
+
+def _problem(fitted: Fitted, store: Store) -> str:
+    """Why baselines do not serve a store, in words; empty where they do."""
+    return fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real") or _stale(fitted, store)
 
 
 def _stale(fitted: Fitted, store: Store) -> str:

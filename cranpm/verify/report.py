@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from cranpm.data.days import format_days
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
 from cranpm.folders import write_whole
-from cranpm.forecast.engine import Engine
+from cranpm.forecast.engine import Engine, EngineSpec
 from cranpm.forecast.maps import Bands
 from cranpm.region import Region, list_regions, load_region
 from cranpm.verify import appendix, figures, page
@@ -74,16 +75,14 @@ def write_report(
 def html(case: Case, drawn: dict[str, Path]) -> str:
     """The report as a page."""
     region, store, found, leads, spec = case.region, case.store, case.found, case.leads, case.engine.spec
-    title = f"{spec.name} over {region.title}: 1 km PM2.5 forecasts, scored"
+    title = f"{spec.label} over {region.title}: 1 km PM2.5 forecasts, scored"
     window = "W {} · S {} · E {} · N {}".format(*(f"{edge:g}°" for edge in store.fine.edges))
-    origin = f"trained on {'simulated ' if spec.simulated else ''}{_title(spec.region)}" if spec.region else "untrained"
-    unchanged = ", unchanged" if spec.region and spec.region != region.name else ""
     days = format_days(found.days).replace(",", ", ")
     body = [
         *_banners(case),
-        f"<h1>How good is {spec.name} over {region.title}?</h1>",
+        f"<h1>How good is {escape(spec.label)} over {region.title}?</h1>",
         f'<p class="sub">Daily mean PM2.5 at 1 km, {len(found.days)} issue days ({days}), '
-        f"leads {', '.join(f'T+{lead}' for lead in leads)} · model {origin}{unchanged} · {window}</p>",
+        f"leads {', '.join(f'T+{lead}' for lead in leads)} · model {escape(_origin(spec, region))} · {window}</p>",
         page.verdict_box(headline(found), case.sentences),
         page.figure(drawn["skill"], _SKILL_CAPTION, "RMSE reduction against persistence by lead and method"),
         "<h2>Scores</h2>",
@@ -113,6 +112,18 @@ def html(case: Case, drawn: dict[str, Path]) -> str:
         page.facts(appendix.provenance(case)),
     ]
     return page.page(("SIMULATED · " if store.simulated else "") + title, body)
+
+
+def _origin(spec: EngineSpec, region: Region) -> str:
+    """Where the model was trained, and whether it was adapted since, in words."""
+    if not spec.region:
+        return "untrained"
+    origin = f"trained on {'simulated ' if spec.simulated else ''}{_title(spec.region)}"
+    if spec.adapter:
+        return f"{origin}, adapted to {spec.adapted_on}"
+    if isinstance(adapted := spec.provenance.get("adapted"), dict):
+        return f"{origin}, adapted to {adapted.get('region')}"
+    return origin if spec.region == region.name else f"{origin}, unchanged"
 
 
 _SKILL_CAPTION = (

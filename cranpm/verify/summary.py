@@ -10,7 +10,7 @@ import numpy as np
 
 import cranpm
 from cranpm.data.store import Store
-from cranpm.forecast.engine import Engine
+from cranpm.forecast.engine import Engine, EngineSpec
 from cranpm.region import Region
 from cranpm.verify.baselines import MEMBERS, Fitted
 from cranpm.verify.evaluate import TWO_DAY_MEAN, YARDSTICKS, Evaluation
@@ -58,6 +58,7 @@ def summary(case: Case) -> dict[str, object]:
         "region": case.region.name,
         "world": "sample" if case.store.simulated else "real",
         "model": case.engine.spec.name,
+        "adapter": case.engine.spec.adapter or None,
         "days": [day.isoformat() for day in found.days],
         "tiles": found.tiles,
         "leads": {str(lead): _rows(found, lead, "fine") for lead in scored},
@@ -163,6 +164,20 @@ def seam_of(found: Evaluation, lead: int) -> float | None:
     return float(np.mean(known)) if known else None
 
 
+def _adapter(spec: EngineSpec) -> dict[str, object] | None:
+    """The adapter that was worn."""
+    if not spec.adapter:
+        return None
+    return {
+        "name": spec.adapter,
+        "hash": spec.adapter_hash,
+        "region": spec.adapter_region,
+        "days": dict(spec.adapter_days),
+        "simulated": spec.adapter_simulated,
+        "licence": spec.adapter_licence,
+    }
+
+
 def _provenance(case: Case) -> dict[str, object]:
     spec, store, fitted = case.engine.spec, case.store, case.fitted
     return {
@@ -173,6 +188,7 @@ def _provenance(case: Case) -> dict[str, object]:
         "model_region": spec.region,
         "model_trained_on_simulated": spec.simulated,
         "model_provenance": json.loads(json.dumps(dict(spec.provenance), default=str)),
+        "adapter": _adapter(spec),
         "random_weights": spec.random_weights,
         "device": spec.device,
         "simulated": store.attrs.get("simulated"),
