@@ -166,8 +166,8 @@ def check_base(adapter: Adapter, checkpoint: Checkpoint) -> None:
     ):
         if wanted != found:
             raise CranpmError(
-                f"adapter '{adapter.name}' reads the {part} {_difference(wanted, found)}, "
-                f"the base '{checkpoint.name}' reads {_difference(found, wanted)}; "
+                f"adapter '{adapter.name}' reads {len(wanted)} {part} {_difference(wanted, found)}, "
+                f"the base '{checkpoint.name}' reads {len(found)} {_difference(found, wanted)}; "
                 f"its base is '{adapter.base}', or train an adapter on '{checkpoint.name}'"
             )
     if adapter.base_hash != checkpoint.hash:
@@ -444,8 +444,8 @@ def _number(value: object) -> TypeGuard[int | float]:
 def _difference(one: tuple[str, ...], other: tuple[str, ...]) -> str:
     """What a list of names has that another has not, in words."""
     if own := [name for name in one if name not in other]:
-        return f"{len(one)} with '{own[0]}'"
+        return f"with '{own[0]}'"
     if lost := [name for name in other if name not in one]:
-        return f"{len(one)} without '{lost[0]}'"
+        return f"without '{lost[0]}'"
     first = next((mine for mine, theirs in zip(one, other, strict=False) if mine != theirs), one[-1])
-    return f"{len(one)} in another order, from '{first}' on"
+    return f"in another order, from '{first}' on"
