@@ -181,7 +181,7 @@ class Examples:
     def _arrays(self, draw: Draw) -> dict[str, NDArray]:
         """One day and its tiles, under the names of `Batch`."""
         store, config = self.stores[draw.store], self.config
-        past = store.pasts.get(draw.day.year)
+        past = store.pasts.get(draw.day)
         day = day_inputs(store, draw.day, config.channels, draw.leads[0], past)
         tiles = tile_inputs(
             store, day, draw.tiles, patch=config.patch, coarse_patch=config.coarse_patch, maps=config.maps

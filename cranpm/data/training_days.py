@@ -33,11 +33,11 @@ class HeldStore:
 
     Attributes:
         station_at: fractional row and column of the stations on the fine grid, shape (N, 2).
-        pasts: by year, what was fitted on the days of other years; empty where the network reads nothing of it.
+        pasts: by day, what was fitted on other days; empty where the network reads nothing of it.
     """
 
     def __init__(self, store: Store, days: Sequence[date], issued: Sequence[str] = ()) -> None:
-        self.pasts: Mapping[int, KnownPast] = {}
+        self.pasts: Mapping[date, KnownPast] = {}
         self.region, self.simulated = store.region, store.simulated
         self.coarse, self.fine, self.overlap = store.coarse, store.fine, store.overlap
         self.coarse_elevation, self.elevation, self.land = store.coarse_elevation, store.elevation, store.land
@@ -81,7 +81,7 @@ class DiskStore:
     """
 
     def __init__(self, store: Store, days: Sequence[date]) -> None:
-        self.pasts: Mapping[int, KnownPast] = {}
+        self.pasts: Mapping[date, KnownPast] = {}
         if absent := set(days) - set(store.days):
             raise CranpmError(
                 f"{store.path}: {len(absent)} of the {len(days)} days to train on are not prepared "

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cranpm.train.keeper import Event
     from cranpm.train.session import Plan
 
 
@@ -50,13 +45,14 @@ def train(
         _print_rows(describe(name, quick=quick, data=data, devices=devices))
         return
     require("lightning", extra="train")
+    from cranpm.train.display import shown
     from cranpm.train.session import plan
 
     made = plan(
         name, quick=quick, seed=seed, out=out, data=data, device=device, devices=devices, workers=workers
     )  # fmt: skip
     made.prepare_folder(resume=resume)
-    with _shown(made) as (prepared, tell):
+    with shown(made) as (prepared, tell):
         made.run(resume=resume, prepared=prepared, tell=tell)
     _say_how_it_ended(made)
 
@@ -121,35 +117,6 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
     Console(highlight=False).print(table)
 
 
-@contextmanager
-def _shown(made: Plan) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[Event], None]]]:
-    """Bars for the preparations and for the steps, and a line for each validation; the first process only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    from cranpm.train.keeper import Stepped, Validating
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not made.first) as bars:
-        lines: dict[str, int] = {}
-
-        def show(what: str, done: int, total: int, text: str = "") -> None:
-            if what not in lines:
-                lines[what] = bars.add_task(what, total=total)
-            bars.update(lines[what], completed=done, total=total, description=text or what)  # type: ignore[arg-type]
-
-        def tell(event: Event) -> None:
-            if isinstance(event, Stepped):
-                show("training", event.step, event.total, f"training, loss {event.terms['loss']:.3f}")
-            elif isinstance(event, Validating):
-                show("validating", event.done, event.total)
-            else:
-                bars.console.print(f"step {event.step}: {_line(event.rmse)}{'  (best so far)' if event.best else ''}")
-
-        yield show, tell
-
-
 def _say_how_it_ended(made: Plan) -> None:
     """The folder of the weights; or, after a signal, how to go on."""
     from cranpm.train.interruption import requeue
@@ -165,12 +132,3 @@ def _say_how_it_ended(made: Plan) -> None:
     if stopped.asks_for_more_time and (job := requeue()):
         typer.echo(f"SLURM will start job {job} again", err=True)
     raise typer.Exit(stopped.exit_code)
-
-
-def _line(rmse: dict[int, tuple[float, float]]) -> str:
-    """Validation RMSE beside persistence, e.g. `T+1 4.41 against 4.95 (-11%)`."""
-    parts = [
-        f"T+{lead} {model:.2f} against {still:.2f} ({100 * (model / still - 1):+.1f}%)"
-        for lead, (model, still) in rmse.items()
-    ]
-    return "RMSE " + ", ".join(parts) + " of persistence, ug/m3"

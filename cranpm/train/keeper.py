@@ -122,6 +122,12 @@ class Keeper(Callback):
         if stop and step < schedule.length:
             self.interruption.stopped_at = step
 
+    def keep(self, module: Training, about: Checkpoint, *, best: bool) -> None:
+        """Write the weights that were validated."""
+        about = replace(about, detail=detail_shares(module.validated, self.held_out, module.seed))
+        for name in (CHECKPOINT, LAST) if best else (LAST,):
+            write_checkpoint(self.folder / name, about, module.validated)
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on with."""
         kept = {"best_ratio": self.best_ratio, "best_step": self.best_step, "seconds": self.seconds}
@@ -154,10 +160,7 @@ class Keeper(Callback):
         self.history.append({**entry, "seconds": round(self.seconds, 1)})
         if not trainer.is_global_zero:
             return
-        shares = detail_shares(module.validated, self.held_out, module.seed)
-        about = replace(self._described(step, rmse), detail=shares)
-        for name in (CHECKPOINT, LAST) if best else (LAST,):
-            write_checkpoint(self.folder / name, about, module.validated)
+        self.keep(module, self._described(step, rmse), best=best)
         write_whole(self.folder / HISTORY, (json.dumps(self.history, indent=1) + "\n").encode())
         self._tell(trainer, Validated(step, rmse, best))
 

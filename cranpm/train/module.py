@@ -63,11 +63,16 @@ class Training(LightningModule):
         self.schedule = days.schedule()
         with torch.device("cpu"):
             torch.manual_seed(self.seed)
-            self.network = CranPM(self.recipe.config, days.statistics)
-            start_from_blend(self.network, days.train, self.seed)
+            self.network = self.make_network(days)
             self.average = None
             if self.schedule.average:
                 self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+
+    def make_network(self, days: Days) -> CranPM:
+        """The network at the start of the run."""
+        network = CranPM(self.recipe.config, days.statistics)
+        start_from_blend(network, days.train, self.seed)
+        return network
 
     @property
     def validated(self) -> CranPM:

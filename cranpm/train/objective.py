@@ -24,11 +24,17 @@ class Weights:
         pixel: of the squared error over valid land pixels.
         frequency: of the focal frequency loss of the tiles.
         station: of the squared error at the stations.
+        high, above: pixels whose truth is `above` ug m-3 or more count `high` times in the pixel term (not in the
+            paper): errors of high days count more, and the forecast leans upwards where it is in doubt.
+        logarithmic: the pixel term is of log(1 + PM2.5 / 20) instead of PM2.5 / 20 (not in the paper).
     """
 
     pixel: float = 1.0
     frequency: float = 0.0
     station: float = 0.0
+    high: float = 1.0
+    above: float = 60.0
+    logarithmic: bool = False
 
 
 def counts(batch: Batch) -> Tensor:
@@ -54,7 +60,7 @@ def sums(residual: Tensor, batch: Batch, weights: Weights) -> Tensor:
     none = error.new_zeros(())
     return torch.stack(
         [
-            error.square().sum() if weights.pixel else none,
+            _pixel_term(error, residual, batch, weights) if weights.pixel else none,
             focal_frequency(error).sum() if weights.frequency else none,
             _at_stations(residual, batch).square().sum() if weights.station else none,
         ]
@@ -89,6 +95,17 @@ def focal_frequency(error: Tensor) -> Tensor:
 def _error(residual: Tensor, today: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Forecast minus target in normalised units, 0 where not valid, shape (B, S, S)."""
     return (residual - (target - today) / PM_SCALE) * valid
+
+
+def _pixel_term(error: Tensor, residual: Tensor, batch: Batch, weights: Weights) -> Tensor:
+    """The squared error summed over valid pixels, as the weights ask for it."""
+    if weights.logarithmic:
+        forecast = (batch.pm[:, 0] / PM_SCALE + residual).clamp_min(0.0)
+        error = (forecast.log1p() - (batch.target / PM_SCALE).log1p()) * batch.valid
+    squares = error.square()
+    if weights.high != 1.0:
+        squares = torch.where(batch.target >= weights.above, weights.high * squares, squares)
+    return squares.sum()
 
 
 def _at_stations(residual: Tensor, batch: Batch) -> Tensor:

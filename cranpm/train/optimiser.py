@@ -21,11 +21,16 @@ def learning_rate(schedule: Schedule, step: int) -> float:
 
 
 def make_optimiser(network: CranPM, schedule: Schedule) -> torch.optim.AdamW:
-    """AdamW; only the matrices and kernels decay, not biases, norms, tables, alpha, beta and the blend."""
+    """AdamW over what is not frozen.
+
+    Only the matrices and kernels decay, not biases, norms, tables, alpha, beta and the blend.
+    """
     kept = ("table", "lead", "blend")
     decayed: list[Tensor] = []
     free: list[Tensor] = []
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         matrix = parameter.ndim > 1 and not any(part in kept for part in name.split("."))
         (decayed if matrix else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": free, "weight_decay": 0.0}]

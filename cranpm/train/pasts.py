@@ -104,7 +104,7 @@ def give_pasts(stores: Sequence[TrainingStore], pasts: Sequence[ByYear]) -> None
     """Let each store's days know their past, which `make_pasts` has made."""
     read = cache(read_fitted)  # stores that share a past hold it once
     for store, past in zip(stores, pasts, strict=True):
-        store.pasts = {year: read(past[year].path) for year in sorted({day.year for day in store.days})}
+        store.pasts = {day: read(past[day.year].path) for day in store.days}
 
 
 def _simulated_past(recipe: Recipe, region: Region, mine: Past, folder: Path) -> Wanted:

@@ -109,18 +109,27 @@ class Plan:
 
         The best weights lie in `checkpoint/` then, the last ones in `last/`.
         """
-        days = Days(
-            self.recipe, self.region, seed=self.seed, data=self.data, cache=self.cache, folder=self.folder,
-            workers=self.workers, tell=prepared,
-        )  # fmt: skip
-        keeper = Keeper(
-            self.folder, self._described, tell or (lambda event: None), half=self.half, interruption=self.interruption
-        )
-        module = Training(self.recipe, seed=self.seed, key=self.key)
+        days, keeper, module = self.make_days(prepared), self.make_keeper(tell), self.make_module()
         trainer = make_trainer(self.place, self.folder, keeper, half=self.half)
         trainer.fit(module, days, ckpt_path=self.folder / RESUME if resume else None, weights_only=True)
         if self.first and self.interruption.stopped_at is None:
             (self.folder / RESUME).unlink(missing_ok=True)
+
+    def make_days(self, prepared: Progress) -> Days:
+        """What is trained on."""
+        return Days(
+            self.recipe, self.region, seed=self.seed, data=self.data, cache=self.cache, folder=self.folder,
+            workers=self.workers, tell=prepared,
+        )  # fmt: skip
+
+    def make_keeper(self, tell: Callable[[Event], None] | None) -> Keeper:
+        """What is done after every step."""
+        say = tell or (lambda event: None)
+        return Keeper(self.folder, self.described, say, half=self.half, interruption=self.interruption)
+
+    def make_module(self) -> Training:
+        """What is trained."""
+        return Training(self.recipe, seed=self.seed, key=self.key)
 
     @property
     def half(self) -> bool:
@@ -156,7 +165,8 @@ class Plan:
             for left in self.folder.glob(f".{name}.*part"):
                 left.unlink(missing_ok=True)
 
-    def _described(self, days: Days) -> Checkpoint:
+    def described(self, days: Days) -> Checkpoint:
+        """What is known of the network, before any score."""
         return Checkpoint(
             name=self.recipe.name,
             config=self.recipe.config,

@@ -20,19 +20,22 @@ _BIN, _BINS = 0.5, 4000  # ug m-3 and number of the histogram behind the data ra
 _RIDGE = 1e-3  # of the number of days: keeps harmonics small where less than a year was seen
 
 
-def fit(past: Past, fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object]) -> Fitted:
+def fit(
+    past: Past, fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object], least: int | None = None
+) -> Fitted:
     """Fit climatology, damping and CAMS lines, then, on the same days once more, the blend of what they give.
 
     Args and errors: see `fit_places`; the past is called twice.
     """
-    fitted = fit_places(past(), fine, coarse, land, about)
+    fitted = fit_places(past(), fine, coarse, land, about, least)
     weights, constant = fit_blend(past(), fitted, land)
     return replace(fitted, weights=weights, constant=constant)
 
 
 def fit_places(
-    past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object]
-) -> Fitted:
+    past: Iterable[PastDay], fine: Grid, coarse: Grid, land: NDArray[np.bool_], about: dict[str, object],
+    least: int | None = None,
+) -> Fitted:  # fmt: skip
     """Fit what belongs to each place: climatology, damping and CAMS lines. The blend's numbers are left at 0.
 
     Args:
@@ -40,6 +43,7 @@ def fit_places(
         fine, coarse: the grids.
         land: land mask, shape (h, w).
         about: region, world, years, identity of the sample world; the number of days is added.
+        least: days that are needed; without, 60.
 
     Raises:
         CranpmError: too few days, or none with a valid pixel.
@@ -47,8 +51,9 @@ def fit_places(
     sums = _Sums(fine, coarse, land)
     for day in past:
         sums.add(day)
-    if len(sums.days) < MIN_DAYS or not sums.count.any():
-        raise CranpmError(f"{len(sums.days)} days of past: baselines need at least {MIN_DAYS}, better whole years")
+    least = MIN_DAYS if least is None else least
+    if len(sums.days) < least or not sums.count.any():
+        raise CranpmError(f"{len(sums.days)} days of past: baselines need at least {least}, better whole years")
     mean = _completed(sums.total / np.maximum(sums.count, 1), sums.count > 0)
     truth, cams = np.stack(sums.truth), np.stack(sums.cams)
     valid = np.isfinite(truth)

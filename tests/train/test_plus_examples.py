@@ -37,7 +37,7 @@ def examples(store: ToyStore | None = None, config: ModelConfig = PLUS, *, past:
     source = store or ToyStore()
     made = HeldStore(source, source.days, FORECAST)  # type: ignore[arg-type]
     if past:
-        made.pasts = {FIRST.year: made_up_past(source.fine, source.coarse)}
+        made.pasts = dict.fromkeys(made.days, made_up_past(source.fine, source.coarse))
     return Examples([made], config, (1, 2, 3))
 
 
@@ -184,7 +184,7 @@ def test_training_starts_at_the_best_blend_of_what_the_past_says():
         usual = past.climatology(day + timedelta(days=1))
         store.maps[k + 1] = 3 + 0.2 * store.maps[k] + 0.3 * corrected + 0.4 * usual
     kept = HeldStore(store, store.days, FORECAST)
-    kept.pasts = {FIRST.year: past}
+    kept.pasts = dict.fromkeys(kept.days, past)
     network = CranPM(PLUS, nominal()).eval()
     start_from_blend(network, Examples([kept], PLUS, (1,)), 0)
     found = network.output.blend[0].detach().numpy() * (20, 1, 1, 1)

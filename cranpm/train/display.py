@@ -1,0 +1,45 @@
+"""What a person sees of a run while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from cranpm.train.keeper import Event, Stepped, Validating
+from cranpm.train.session import Plan
+
+
+@contextmanager
+def shown(made: Plan) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[Event], None]]]:
+    """Bars for the preparations and for the steps, and a line for each validation; the first process only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not made.first) as bars:
+        lines: dict[str, int] = {}
+
+        def show(what: str, done: int, total: int, text: str = "") -> None:
+            if what not in lines:
+                lines[what] = bars.add_task(what, total=total)
+            bars.update(lines[what], completed=done, total=total, description=text or what)  # type: ignore[arg-type]
+
+        def tell(event: Event) -> None:
+            if isinstance(event, Stepped):
+                show("training", event.step, event.total, f"training, loss {event.terms['loss']:.3f}")
+            elif isinstance(event, Validating):
+                show("validating", event.done, event.total)
+            else:
+                bars.console.print(f"step {event.step}: {_line(event.rmse)}{'  (best so far)' if event.best else ''}")
+
+        yield show, tell
+
+
+def _line(rmse: dict[int, tuple[float, float]]) -> str:
+    """Validation RMSE beside persistence, e.g. `T+1 4.41 against 4.95 (-11%)`."""
+    parts = [
+        f"T+{lead} {model:.2f} against {still:.2f} ({100 * (model / still - 1):+.1f}%)"
+        for lead, (model, still) in rmse.items()
+    ]
+    return "RMSE " + ", ".join(parts) + " of persistence, ug/m3"
