@@ -23,11 +23,14 @@ from cranpm.verify.figures import band_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours for models; baselines are grey, and every row has a marker of its own.
+# Okabe and Ito's colours for models; baselines are grey, those of the local days brown.
 COLOURS = ("#1d2733", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREYS = ("#7d868f", "#8f98a1", "#a2aab2", "#b5bcc3")
+BROWNS = ("#8c6d3f", "#a08052", "#b39468", "#c5a97f")
 GREY_MARKERS = ("x", "+", "1", "2")
+LIMITS = (0.1, 10.0)
+"""Frequency biases beyond are drawn at the rim."""
 GOAL = (0.8, 1.25)
 """Frequency biases that are shaded: within a quarter of 1 either way."""
 
@@ -75,7 +78,8 @@ def _looks(found: Comparison) -> dict[Row, Look]:
     names = list(dict.fromkeys(row.name.removesuffix(LOCAL) for row in found.baselines))
     for row in found.baselines:
         k = names.index(row.name.removesuffix(LOCAL))
-        models[row] = Look(GREYS[k], GREY_MARKERS[k], "--" if row.name.endswith(LOCAL) else ":", 0.9)
+        local = row.name.endswith(LOCAL)
+        models[row] = Look((BROWNS if local else GREYS)[k], GREY_MARKERS[k], "--" if local else ":", 0.9)
     return models
 
 
@@ -100,7 +104,8 @@ def _draw_rmse(
 
 
 def _draw_bias(ax: Axes, found: Comparison, lead: int, rows: Sequence[Row], looks: dict[Row, Look]) -> None:
-    filled = np.flatnonzero(found.total(lead, rows[0]).bands[0])
+    pixels = found.total(lead, rows[0]).bands[0]
+    filled = np.flatnonzero(pixels >= EVENTS * pixels.sum())
     ax.axhline(0, color=INK, linewidth=0.8)
     for row in reversed(rows):
         n, error, _ = found.total(lead, row).bands[:, filled]
@@ -121,12 +126,16 @@ def _draw_frequency(ax: Axes, found: Comparison, lead: int, rows: Sequence[Row],
     ax.axhline(1, color=INK, linewidth=0.8)
     spread = np.linspace(-0.3, 0.3, len(rows)) if len(rows) > 1 else [0.0]
     for row, shift in zip(rows, spread, strict=True):
-        values = [exceedance_of(found.total(lead, row).tables[k]).frequency_bias for k in often]
-        look = looks[row]
-        ax.plot(np.arange(len(often)) + shift, np.array(values, float), look.marker, color=look.colour, markersize=5,
-                label=row.name)  # fmt: skip
+        scores = [exceedance_of(found.total(lead, row).tables[k]).frequency_bias for k in often]
+        values, look = np.clip(np.array(scores, float), *LIMITS), looks[row]
+        places = np.arange(len(often)) + shift
+        ax.plot(places, values, look.marker, color=look.colour, markersize=5, label=row.name)
     if not often:
         ax.text(0.5, 0.2, "no threshold is reached", transform=ax.transAxes, ha="center", fontsize=7, color=MUTED)
     ax.set_xticks(range(len(often)), [f"≥ {found.bounds.thresholds[k]:g}" for k in often])
     ax.set_xlim(-0.5, max(len(often), 1) - 0.5)
+    ax.set(yscale="log", ylim=(0.9 * LIMITS[0], 1.1 * LIMITS[1]))
+    ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10)
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
     ax.set_xlabel("threshold, µg/m³ (shaded: 0.8 to 1.25)", fontsize=7.5, color=MUTED)

@@ -16,7 +16,7 @@ from cranpm.adapt.compare_tables import (
     band_grids,
     band_scores,
     high_grids,
-    high_overview,
+    high_overviews,
     rmse_overview,
     scores_grid,
     season_grids,
@@ -54,8 +54,8 @@ def write_report(found: Comparison, folder: Path) -> list[Path]:
 
 
 def show(found: Comparison, console: Console) -> None:
-    """RMSE and high days in two small tables, and the recommendation, on a terminal."""
-    for grid in (rmse_overview(found), high_overview(found)):
+    """RMSE and high days in three small tables, and the recommendation, on a terminal."""
+    for grid in (rmse_overview(found), *high_overviews(found)):
         table = Table(title=grid.title, title_justify="left")
         for k, head in enumerate(grid.heads):
             table.add_column(head, justify="right" if k else "left", overflow="fold", no_wrap=not k)

@@ -35,19 +35,23 @@ def rmse_overview(found: Comparison) -> Grid:
     return Grid(f"RMSE, µg/m³, and change from zero-shot, mean over leads{_world(found)}", heads, tuple(lines))
 
 
-def high_overview(found: Comparison) -> Grid:
-    """Frequency bias and CSI of each threshold and the ratio of percentiles, pooled over the leads."""
-    lines = []
-    truth = pooled([found.total(lead, found.rows[-1]) for lead in found.scored_leads])
+def high_overviews(found: Comparison) -> tuple[Grid, Grid]:
+    """How often high days are forecast and how high, and where: pooled over the leads."""
+    rows, leads = (*found.models, *found.baselines), found.scored_leads
+    totals = {row: pooled([found.total(lead, row) for lead in leads]) for row in (*rows, found.rows[-1])}
+    truth = totals[found.rows[-1]]
     reached = [k for k, table in enumerate(truth.tables) if table.base_rate > 0]
-    for row in (*found.models, *found.baselines):
-        total = pooled([found.total(lead, row) for lead in found.scored_leads])
-        scores = [exceedance_of(total.tables[k]) for k in reached]
-        cells = [f"{number(one.frequency_bias, '.2f')} / {number(one.csi, '.2f')}" for one in scores]
-        lines.append((row.name, number(percentile_ratio(total.histogram, truth.histogram), ".2f"), *cells))
-    heads = ("", "95th perc.", *(f"≥ {found.bounds.thresholds[k]:g}" for k in reached))
-    name = f"Ratio of 95th percentiles; frequency bias / CSI at thresholds, µg/m³; all leads{_world(found)}"
-    return Grid(name, heads, tuple(lines))
+    scores = {row: [exceedance_of(totals[row].tables[k]) for k in reached] for row in rows}
+    heads = tuple(f"≥ {found.bounds.thresholds[k]:g}" for k in reached)
+    ratios = {row: number(percentile_ratio(totals[row].histogram, truth.histogram), ".2f") for row in rows}
+    often = [(row.name, *(number(one.frequency_bias, ".2f") for one in scores[row]), ratios[row]) for row in rows]
+    where = [(row.name, *(number(one.csi, ".2f") for one in scores[row])) for row in rows]
+    return (
+        Grid(
+            f"Frequency bias at thresholds, µg/m³, all leads{_world(found)}", ("", *heads, "95th ratio"), tuple(often)
+        ),
+        Grid(f"Critical success index, all leads{_world(found)}", ("", *heads), tuple(where)),
+    )
 
 
 def scores_grid(found: Comparison, lead: int) -> Grid:
