@@ -18,7 +18,7 @@ COVERED = 0.8
 """Share of the square around a pixel that must be known for its detail to count."""
 
 
-def detail_shares(network: CranPM, examples: Examples, seed: int) -> dict[int, float]:
+def detail_shares(network: CranPM, examples: Examples, seed: int, draws: int = DRAWS) -> dict[int, float]:
     """For each trained lead the share of `cranpm.forecast.detail.give_back`; none for an output that does not scale.
 
     It is the least with which the variance of the forecast's detail is that of the truth's two-day mean: no more blur,
@@ -28,6 +28,7 @@ def detail_shares(network: CranPM, examples: Examples, seed: int) -> dict[int, f
         network: as it will forecast.
         examples: days it was not trained on: those it knows it forecasts more sharply.
         seed: of the tiles.
+        draws: tiles for each lead.
     """
     if network.output.kind != "scale":
         return {}
@@ -37,7 +38,7 @@ def detail_shares(network: CranPM, examples: Examples, seed: int) -> dict[int, f
     with torch.inference_mode():
         for lead in examples.leads:
             only = [float(lead == other) for other in examples.leads]
-            sums = np.sum([_sums(network, examples, draw) for draw in examples.draw(rng, DRAWS, 1, only)], axis=0)
+            sums = np.sum([_sums(network, examples, draw) for draw in examples.draw(rng, draws, 1, only)], axis=0)
             shares[lead] = round(least_share(*sums), 4)
     network.train(training)
     return shares

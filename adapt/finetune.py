@@ -1,0 +1,265 @@
+"""An adapter from a base and local days: the run, its folder, and what is written when it has ended.
+
+OUT/       the adapter (peft's two files, cranpm.json, and baselines.nc where the base reads the past),
+           or with --full a checkpoint
+OUT.run/   steps.jsonl, history.json, the fits of the past, and resume.ckpt until the run ends
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from cranpm import __version__
+from cranpm.adapt.local_data import BASELINES, LocalData
+from cranpm.adapt.local_days import LocalDays
+from cranpm.adapt.lora import attach, trainable_by_part, write_peft_files
+from cranpm.adapt.settings import Adaptation
+from cranpm.data.days import format_days
+from cranpm.data.progress import Progress, silent
+from cranpm.data.store import Store
+from cranpm.errors import CranpmError
+from cranpm.folders import swap_folder, write_whole
+from cranpm.model.adapter import WEIGHTS as ADAPTER_WEIGHTS
+from cranpm.model.adapter import Adapter, merged, read_adapter, write_manifest
+from cranpm.model.checkpoint import Checkpoint, file_hash, read_checkpoint, write_checkpoint
+from cranpm.model.network import CranPM
+from cranpm.train.days import Days
+from cranpm.train.detail import detail_shares
+from cranpm.train.keeper import Event, Keeper
+from cranpm.train.module import Training
+from cranpm.train.session import Plan
+from cranpm.train.validation import validate
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+BEST, ZERO_SHOT = "best", "zero-shot.json"
+DRAWS = 100
+"""Tiles for each lead behind the detail shares: held-out days are few."""
+
+
+@dataclass(kw_only=True)
+class Adapting(Plan):
+    """A run that adapts a base to local days; what is not said here is as in `Plan`.
+
+    Attributes:
+        recipe: with the base and the settings.
+        local: the days.
+        baselines: what was fitted on other days than these, or None.
+        out: where the adapter goes; `folder` is the run's, beside it.
+    """
+
+    local: LocalDays
+    baselines: Path | None
+    out: Path
+    examples: LocalData = field(init=False)
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """The recipe, as what it is."""
+        assert isinstance(self.recipe, Adaptation)
+        return self.recipe
+
+    @property
+    def base(self) -> Checkpoint:
+        """Where the run begins."""
+        assert self.adaptation.base is not None
+        return self.adaptation.base
+
+    @property
+    def key(self) -> str:
+        """What must agree for a run to be resumed."""
+        kind = "full" if self.adaptation.full else "adapter"
+        return f"settings {self.recipe_sha256[:12]}, base {self.base.hash[:12]}, {kind}, seed {self.seed}"
+
+    def prepare_folder(self, *, resume: bool) -> None:
+        """As `Plan.prepare_folder`; the adapter's place must be free, too.
+
+        Raises:
+            CranpmError: see there.
+        """
+        if self.first and self.out.exists():
+            raise CranpmError(f"{self.out}: is there already; give another place with --out, or move it away")
+        super().prepare_folder(resume=resume)
+        if self.first and not resume:
+            for left in (*self.folder.glob("past-fold-*.nc"), self.folder / BASELINES, self.folder / ZERO_SHOT):
+                left.unlink(missing_ok=True)
+            shutil.rmtree(self.folder / BEST, ignore_errors=True)
+
+    def run(self, *, resume: bool, prepared: Progress = silent, tell: Callable[[Event], None] | None = None) -> None:
+        """Train, then put the weights that did best on the held-out days in their place.
+
+        Nothing is put there by a run that was stopped; --resume goes on with it.
+        """
+        super().run(resume=resume, prepared=prepared, tell=tell)
+        if self.first and self.interruption.stopped_at is None:
+            self._find_detail()
+            swap_folder(self.folder / BEST, self.out)
+
+    def make_days(self, prepared: Progress) -> LocalData:
+        """The local days."""
+        assert self.data is not None
+        self.examples = LocalData(
+            self.adaptation, self.region, local=self.local, seed=self.seed, data=self.data, baselines=self.baselines,
+            folder=self.folder, workers=self.workers, tell=prepared,
+        )  # fmt: skip
+        return self.examples
+
+    def make_keeper(self, tell: Callable[[Event], None] | None) -> Keeper:
+        """Keeps the best adapter, or the best weights."""
+        say = tell or (lambda event: None)
+        return AdapterKeeper(self, say)
+
+    def make_module(self) -> Training:
+        """The base, with what is trained of it."""
+        return Adapted(self.adaptation, seed=self.seed, key=self.key)
+
+    def described(self, days: Days) -> Checkpoint:
+        """The base, fine-tuned, before any score."""
+        provenance: dict[str, object] = {
+            "command": self.command,
+            "base": self.base.name,
+            "base_hash": self.base.hash,
+            "adapted": {"region": self.region.name, **self.days_used},
+            "settings_sha256": self.recipe_sha256,
+            "seed": self.seed,
+            "store": Path(str(self.data)).name,
+            "python": platform.python_version(),
+            "versions": {"cranpm": __version__, **{name: version(name) for name in ("torch", "peft", "numpy")}},
+        }
+        return replace(
+            self.base, name=self.out.name, region=self.region.name, simulated=self.simulated, provenance=provenance
+        )
+
+    def _find_detail(self) -> None:
+        """How much of today's detail the best weights are to take over here; the base was told so for elsewhere."""
+        best = self.folder / BEST
+        if self.adaptation.full:
+            checkpoint = read_checkpoint(best)
+            network = checkpoint.network()
+            shares = detail_shares(network, self.examples.held_out, self.seed, DRAWS)
+            write_checkpoint(best, replace(checkpoint, name=self.out.name, detail=shares), network)
+            return
+        adapter, network = read_adapter(best), self.base.network()
+        tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+        changed = {name: torch.from_numpy(values) for name, values in merged(adapter, tensors).items()}
+        network.load_state_dict(changed, strict=False)
+        shares = detail_shares(network, self.examples.held_out, self.seed, DRAWS)
+        write_manifest(best, replace(adapter, detail=shares))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether base or days are of the sample world."""
+        assert self.data is not None
+        return self.base.simulated or Store.open(self.data, self.region.given).simulated
+
+    @property
+    def days_used(self) -> dict[str, str]:
+        """The local days as text."""
+        return {"train": format_days(self.local.train), "validate": format_days(self.local.held_out)}
+
+
+class Adapted(Training):
+    """The base's network; an adapter's updates in it are trained, or with `full` everything."""
+
+    wrapped: tuple[PeftModel, ...] = ()  # in a tuple, or the network would be registered twice
+
+    def make_network(self, days: Days) -> CranPM:
+        """The base, with what is not trained frozen."""
+        recipe = self.recipe
+        assert isinstance(recipe, Adaptation) and recipe.base is not None and recipe.settings is not None
+        network = recipe.base.network()
+        if not recipe.full:
+            self.wrapped = (attach(network, recipe.settings.lora, recipe.settings.parts, self.seed),)
+        self.strict_loading = False  # a saved state holds what is trained
+        return network.train()
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What is trained: the base stays where it is, unchanged."""
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in trained}
+
+
+class AdapterKeeper(Keeper):
+    """Scores the base first, and keeps the adapter that does best on the held-out days.
+
+    Args:
+        plan: the run.
+        tell: called with what happened.
+    """
+
+    def __init__(self, plan: Adapting, tell: Callable[[Event], None]) -> None:
+        super().__init__(plan.folder, plan.described, tell, half=plan.half, interruption=plan.interruption)
+        self.plan = plan
+        self.zero_shot: dict[int, tuple[float, float]] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the base on the held-out days, once."""
+        super().on_train_start(trainer, pl_module)
+        path = self.folder / ZERO_SHOT
+        if trainer.is_global_zero and not path.exists():
+            assert isinstance(pl_module, Training)
+            before = validate(pl_module.network, self.held_out, pl_module.recipe.validation, half=self.half).rmse()
+            write_whole(path, json.dumps({str(lead): list(pair) for lead, pair in before.items()}).encode())
+
+    def keep(self, module: Training, about: Checkpoint, *, best: bool) -> None:
+        """Write the best so far."""
+        if not best:
+            return
+        scores = json.loads((self.folder / ZERO_SHOT).read_text(encoding="utf-8"))
+        zero_shot = {lead: pair[0] for lead, pair in scores.items()}
+        about = replace(about, provenance={**about.provenance, "validation_rmse_zero_shot": zero_shot})
+        new = self.folder / f".{BEST}.{uuid.uuid4().hex[:8]}.new"
+        if self.plan.adaptation.full:
+            write_checkpoint(new, about, module.network)
+        else:
+            assert isinstance(module, Adapted)
+            self._write_adapter(new, about, module)
+        swap_folder(new, self.folder / BEST)
+
+    def _write_adapter(self, folder: Path, about: Checkpoint, module: Adapted) -> None:
+        plan, config = self.plan, about.config
+        folder.mkdir()
+        write_peft_files(folder, module.wrapped[0])
+        if (plan.folder / BASELINES).is_file():
+            shutil.copyfile(plan.folder / BASELINES, folder / BASELINES)
+        scored = ("step", "validation_rmse", "validation_rmse_persistence", "validation_rmse_zero_shot")
+        write_manifest(
+            folder,
+            Adapter(
+                name=plan.out.name,
+                base=plan.base.name,
+                base_hash=plan.base.hash,
+                region=plan.region.name,
+                channels=config.channels,
+                maps=config.maps,
+                leads=plan.recipe.leads,
+                days=plan.days_used,
+                simulated=plan.simulated,
+                scores={name: about.provenance[name] for name in scored},
+                licence=about.licence,
+                provenance={k: v for k, v in about.provenance.items() if k not in scored},
+                detail=about.detail,
+                hash=file_hash(folder / ADAPTER_WEIGHTS),
+                folder=folder,
+            ),
+        )
+
+
+def trained_numbers(recipe: Adaptation) -> tuple[dict[str, int], int]:
+    """Numbers that are trained by part, and all numbers of the base."""
+    module = Adapted(recipe, seed=0, key="")
+    assert recipe.base is not None
+    total = sum(parameter.numel() for parameter in recipe.base.network().parameters())
+    return trainable_by_part(module.make_network(None)), total  # type: ignore[arg-type]

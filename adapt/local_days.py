@@ -1,0 +1,116 @@
+"""An agency's own days: which of a store's, and how they are divided to train, to choose, and to fit the past on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+
+from cranpm.adapt.settings import Blocks
+from cranpm.data.days import ONE_DAY, shown_days
+from cranpm.errors import CranpmError
+from cranpm.region import Region
+
+MONTH = 30
+"""Days of a month of `--months`."""
+FOLDS = 6
+LEAST_PAST = 45
+"""Days without which nothing is fitted on the local past: lines and seasons would be noise."""
+
+
+@dataclass(frozen=True)
+class LocalDays:
+    """Local days, divided.
+
+    No day is in both parts, and an example's inputs and targets all lie in one: nothing that a training example sees,
+    as input or as target, is part of an example that is held out.
+
+    Attributes:
+        train: days of the training blocks, in order.
+        held_out: days of the blocks that weights are chosen by.
+    """
+
+    train: tuple[date, ...]
+    held_out: tuple[date, ...]
+
+    @property
+    def all(self) -> tuple[date, ...]:
+        """Both, in order."""
+        return tuple(sorted((*self.train, *self.held_out)))
+
+
+def choose_days(store_days: Sequence[date], region: Region, months: int | None, asked: Sequence[date]) -> list[date]:
+    """The local days: those asked for, else the latest months outside the years that the pack is scored on.
+
+    Args:
+        store_days: what the store holds.
+        region: the pack, whose test years are left alone.
+        months: how many months of 30 days; all without.
+        asked: days named by a person, or none.
+
+    Raises:
+        CranpmError: a day asked for is not in the store, or none is left.
+    """
+    held = sorted(store_days)
+    if asked:
+        if missing := set(asked) - set(held):
+            raise CranpmError(f"--days: the store lacks {shown_days(missing)}; it holds {shown_days(held)}")
+        return sorted(asked)
+    free = [day for day in held if day.year not in region.split.test]
+    if not free:
+        years = ", ".join(map(str, region.split.test))
+        raise CranpmError(
+            f"all days of the store ({shown_days(held)}) lie in {years}, which pack '{region.name}' keeps for scoring: "
+            "name the days to adapt to with --days, and score on others"
+        )
+    return free if months is None else free[-months * MONTH :]
+
+
+def divide(days: Sequence[date], blocks: Blocks, leads: Sequence[int]) -> LocalDays:
+    """Cut days into cycles of a training block and a held-out block; fewer days than a cycle are shared in proportion.
+
+    Args:
+        days: the local days, in order; gaps are allowed.
+        blocks: days of each kind in a cycle.
+        leads: days ahead; a block gives examples only if it is longer than the longest and the day before.
+
+    Raises:
+        CranpmError: there are too few days for one example of each kind.
+    """
+    cycle = blocks.train + blocks.held_out
+    cycles = max(round(len(days) / cycle), 1)
+    bounds = [round(k * len(days) / cycles) for k in range(cycles + 1)]
+    train: list[date] = []
+    held_out: list[date] = []
+    least = max(leads) + 2
+    for start, end in pairwise(bounds):
+        kept = max(round((end - start) * blocks.held_out / cycle), least)
+        train += days[start : end - kept]
+        held_out += days[end - kept : end]
+    for name, part in (("training", train), ("held-out", held_out)):
+        if not any(all(day + k * ONE_DAY in part for k in (-1, *leads)) for day in part):
+            raise CranpmError(
+                f"{len(days)} local days ({shown_days(days)}): no {name} block has a day with the day before and the "
+                f"{max(leads)} days after it; at least {2 * least} days in a row are needed"
+            )
+    return LocalDays(tuple(train), tuple(held_out))
+
+
+def folds(days: LocalDays, leads: Sequence[int]) -> list[tuple[tuple[date, ...], tuple[date, ...]]]:
+    """For each group of local days, the training days that its past is fitted on: never those it is to forecast.
+
+    Training days come in up to six groups, each with the training days outside it and outside its targets; held-out
+    days are one group, with all training days.
+
+    Returns:
+        Pairs of days and of the days to fit on; empty where too few would be left.
+    """
+    bounds = [round(k * len(days.train) / FOLDS) for k in range(FOLDS + 1)]
+    pairs = []
+    for start, end in pairwise(bounds):
+        group = days.train[start:end]
+        ahead = {day + k * ONE_DAY for day in group for k in (0, *leads)}
+        pairs.append((group, tuple(day for day in days.train if day not in ahead)))
+    pairs.append((days.held_out, days.train))
+    return pairs if min(len(past) for _, past in pairs) >= LEAST_PAST else []

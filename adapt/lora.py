@@ -1,0 +1,116 @@
+"""Low-rank updates on the network, by peft: where they are attached, what is frozen, how they are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from cranpm.adapt.settings import Lora, Part
+from cranpm.errors import CranpmError
+from cranpm.model.network import CranPM
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+BRANCHES = ("global_branch", "local_branch", "bridge")
+PREFIX = "base_model.model."
+"""What peft puts before the name of a module."""
+
+
+def target_names(network: CranPM, targets: Sequence[str]) -> list[str]:
+    """The linear layers that get an update: of attention (with the bridge's projections), of the MLPs, or both."""
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+        and name.split(".")[0] in BRANCHES
+        and "embed" not in name.split(".")
+        and ("mlp" if "mlp" in name.split(".") else "attention") in targets
+    ]
+
+
+def whole_names(network: CranPM, parts: Sequence[Part]) -> list[str]:
+    """The modules that are trained whole.
+
+    Raises:
+        CranpmError: the output of this configuration has nothing to train.
+    """
+    names = []
+    for part in parts:
+        if part == "embeddings":
+            names += ["global_branch.embed.linear", "local_branch.embed.linear", "local_branch.lead"]
+        else:
+            names.append(part)
+    known = dict(network.named_modules())
+    for name in names:
+        if name not in known or not any(True for _ in known[name].parameters()):
+            raise CranpmError(
+                f"parts: '{name}' of '{network.config.name}' has nothing to train (an output that only changes today's "
+                "map, or no coarse branch); leave it out"
+            )
+    return names
+
+
+def attach(network: CranPM, lora: Lora, parts: Sequence[Part], seed: int) -> PeftModel:
+    """Put updates into the network, in place, and freeze all else; before training it forecasts what it did.
+
+    Args:
+        network: the base.
+        lora: the updates.
+        parts: what is trained whole besides.
+        seed: of the matrices A; the matrices B are 0.
+
+    Returns:
+        peft's view of the same network.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft declares int and computes with any number
+        lora_dropout=lora.dropout,
+        target_modules=target_names(network, lora.targets),
+        modules_to_save=whole_names(network, parts) or None,
+        bias="none",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(network, config)  # type: ignore[arg-type,return-value]
+
+
+def trainable_by_part(network: nn.Module) -> dict[str, int]:
+    """Numbers that are trained, by the part of the network they stand in, largest first; parts without any too."""
+    counts: dict[str, int] = {}
+    for name, parameter in network.named_parameters():
+        part = name.split(".")[0]
+        counts[part] = counts.get(part, 0) + (parameter.numel() if parameter.requires_grad else 0)
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def adapter_tensors(wrapped: PeftModel) -> dict[str, Tensor]:
+    """What an adapter holds, under peft's names: float32, on the CPU, copied."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    return {name: tensor.detach().float().cpu().clone().contiguous() for name, tensor in state.items()}
+
+
+def write_peft_files(folder: Path, wrapped: PeftModel) -> None:
+    """Write peft's two files as peft does, without its model card and without this machine's paths.
+
+    The matrices A and B are stored in half precision: 0.05 % of an update that is itself small, for half the bytes.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.half() if ".lora_" in name else tensor for name, tensor in adapter_tensors(wrapped).items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (folder / "adapter_model.safetensors").chmod(0o644)  # safetensors leaves it readable for its owner alone
+    config = wrapped.peft_config[wrapped.active_adapter]  # type: ignore[index]
+    values = {**config.to_dict(), "inference_mode": True, "base_model_name_or_path": None}
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in values.items()}
+    (folder / "adapter_config.json").write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")
