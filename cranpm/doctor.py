@@ -22,6 +22,7 @@ OPTIONAL = {
     "stations": ("pyarrow",),
     "terrain": ("rasterio",),
     "train": ("torch", "safetensors", "lightning"),
+    "adapt": ("peft",),
 }
 NEEDS = {
     "region list, show, check, new": (),
@@ -29,6 +30,10 @@ NEEDS = {
     "forecast (a store)": ("train",),
     "forecast (simulated days)": ("stations", "terrain", "train"),
     "train": ("train",),
+    "adapt (a store)": ("train", "adapt"),
+    "adapt (simulated days)": ("stations", "terrain", "train", "adapt"),
+    "adapter info": ("train",),
+    "adapter merge, compare": ("train", "adapt"),
     "ablate": ("train",),
     "intervene (a store)": ("train",),
     "intervene (simulated days)": ("stations", "terrain", "train"),

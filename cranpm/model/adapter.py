@@ -46,7 +46,8 @@ class Adapter:
     Attributes:
         name: the folder's name.
         base: name of the checkpoint that it was trained on.
-        base_hash: SHA-256 of that checkpoint's weights, hexadecimal.
+        base_hash: SHA-256 of that checkpoint's weights, hexadecimal; empty for random weights, of which the name
+            tells all.
         region: the pack it was trained on.
         channels, maps: the inputs of the base, in its order.
         leads: leads in days it was trained for.
@@ -170,11 +171,10 @@ def check_base(adapter: Adapter, checkpoint: Checkpoint) -> None:
                 f"the base '{checkpoint.name}' reads {len(found)} {_difference(found, wanted)}; "
                 f"its base is '{adapter.base}', or train an adapter on '{checkpoint.name}'"
             )
-    if adapter.base_hash != checkpoint.hash:
-        found_hash = f"{checkpoint.hash[:12]}…" if checkpoint.hash else "random weights"
+    if adapter.base_hash != checkpoint.hash or (not checkpoint.hash and adapter.base != checkpoint.name):
         raise CranpmError(
-            f"adapter '{adapter.name}' was trained on '{adapter.base}' ({adapter.base_hash[:12]}…), "
-            f"this base is '{checkpoint.name}' ({found_hash}): "
+            f"adapter '{adapter.name}' was trained on '{adapter.base}' ({_shown(adapter.base_hash)}), "
+            f"this base is '{checkpoint.name}' ({_shown(checkpoint.hash)}): "
             f"name that base with --model, or train an adapter on this one"
         )
     if unknown := [lead for lead in adapter.leads if lead not in config.leads]:
@@ -358,7 +358,7 @@ def _from_manifest(folder: Path, manifest: Mapping[str, Any]) -> Adapter:
     adapter = Adapter(
         name=folder.resolve().name,
         base=_text("base.name", base.get("name")),
-        base_hash=_sha256("base.sha256", base.get("sha256")),
+        base_hash="" if base.get("sha256") == "" else _sha256("base.sha256", base.get("sha256")),
         region=_text("region", manifest["region"]),
         channels=_names("channels", manifest["channels"]),
         maps=_names("maps", manifest["maps"]),
@@ -392,6 +392,10 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
             )
     if BASELINES not in files and (folder / BASELINES).exists():
         raise CranpmError(f"{folder / BASELINES}: not named in {MANIFEST}; copy the adapter again, or remove it")
+
+
+def _shown(digest: str) -> str:
+    return f"{digest[:12]}…" if digest else "random weights"
 
 
 def _text(key: str, value: object) -> str:

@@ -38,7 +38,7 @@ def load(name_or_path: str | Path, *, random_weights: bool = False) -> Checkpoin
         return Checkpoint(name=name, config=CONFIGS[name], statistics=nominal(), provenance={"weights": "random"})
     if random_weights:
         raise CranpmError(f"'{name}' is trained: leave --random-weights out, or name one of {', '.join(CONFIGS)}")
-    if (SHIPPED / name / MANIFEST).is_file():
+    if name in names():
         return read_checkpoint(SHIPPED / name, name=name)
     if not Path(name).exists():
         known = nearest(name, names())

@@ -283,13 +283,16 @@ def test_another_pack_is_refused_with_both_named(made):
     refused(["'india'", "'usa_canada'", "--adapter"], lambda: check_region(made, "usa_canada"))
 
 
-def test_random_weights_take_no_adapter(made, base):
-    refused(["random weights"], lambda: check_base(made, replace(base, hash="", folder=None)))
+def test_random_weights_take_only_an_adapter_that_was_made_on_them(made, base):
+    drawn = replace(base, hash="", folder=None)
+    refused(["random weights", base.hash[:12]], lambda: check_base(made, drawn))
+    check_base(replace(made, base_hash=""), drawn)
+    refused(["'tiny'", "'small'"], lambda: check_base(replace(made, base_hash=""), replace(drawn, name="small")))
 
 
 def test_a_manifest_that_would_not_be_read_is_not_written(folder, base):
     before = (folder / "cranpm.json").read_text()
-    for wrong in ({"region": ""}, {"days": {}}, {"base_hash": ""}, {"detail": {1: 2.0}}):
+    for wrong in ({"region": ""}, {"days": {}}, {"base_hash": "77"}, {"detail": {1: 2.0}}):
         with pytest.raises(CranpmError):
             write_manifest(folder, replace(about(base), **wrong))
     assert (folder / "cranpm.json").read_text() == before

@@ -174,6 +174,7 @@ def test_unknown_names_and_trained_weights_with_the_flag_are_refused(folder):
     with pytest.raises(CranpmError, match="is trained"):
         registry.load(folder, random_weights=True)
     assert registry.load(folder).hash == read_checkpoint(folder).hash
+    assert registry.load(folder.resolve()).name == "tiny", "a report must not tell where on a disk a model lies"
 
 
 def test_statistics_survive_json():
