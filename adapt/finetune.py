@@ -188,6 +188,7 @@ class Adapted(Training):
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """What is trained: the base stays where it is, unchanged."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        trained |= {f"average.{name.removeprefix('network.')}" for name in trained}
         return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in trained}
 
 
@@ -222,7 +223,7 @@ class AdapterKeeper(Keeper):
         about = replace(about, provenance={**about.provenance, "validation_rmse_zero_shot": zero_shot})
         new = self.folder / f".{BEST}.{uuid.uuid4().hex[:8]}.new"
         if self.plan.adaptation.full:
-            write_checkpoint(new, about, module.network)
+            write_checkpoint(new, about, module.validated)
         else:
             assert isinstance(module, Adapted)
             self._write_adapter(new, about, module)
@@ -231,7 +232,7 @@ class AdapterKeeper(Keeper):
     def _write_adapter(self, folder: Path, about: Checkpoint, module: Adapted) -> None:
         plan, config = self.plan, about.config
         folder.mkdir()
-        write_peft_files(folder, module.wrapped[0])
+        write_peft_files(folder, module.wrapped[0], module.validated)
         if (plan.folder / BASELINES).is_file():
             shutil.copyfile(plan.folder / BASELINES, folder / BASELINES)
         scored = ("step", "validation_rmse", "validation_rmse_persistence", "validation_rmse_zero_shot")

@@ -92,22 +92,31 @@ def trainable_by_part(network: nn.Module) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def adapter_tensors(wrapped: PeftModel) -> dict[str, Tensor]:
-    """What an adapter holds, under peft's names: float32, on the CPU, copied."""
+def adapter_tensors(wrapped: PeftModel, network: nn.Module | None = None) -> dict[str, Tensor]:
+    """What an adapter holds, under peft's names: float32, on the CPU, copied.
+
+    Args:
+        wrapped: peft's view.
+        network: a copy of the network with other numbers, e.g. averaged ones, to take instead.
+    """
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    other = None if network is None else {f"{PREFIX}{name}": value for name, value in network.state_dict().items()}
+    state = get_peft_model_state_dict(wrapped, state_dict=other, save_embedding_layers=False)
     return {name: tensor.detach().float().cpu().clone().contiguous() for name, tensor in state.items()}
 
 
-def write_peft_files(folder: Path, wrapped: PeftModel) -> None:
+def write_peft_files(folder: Path, wrapped: PeftModel, network: nn.Module | None = None) -> None:
     """Write peft's two files as peft does, without its model card and without this machine's paths.
 
-    The matrices A and B are stored in half precision: 0.05 % of an update that is itself small, for half the bytes.
+    Arguments as `adapter_tensors`. The matrices A and B are stored in half precision: 0.05 % of an update that is itself small, for half the bytes.
     """
     from safetensors.torch import save_file
 
-    tensors = {name: tensor.half() if ".lora_" in name else tensor for name, tensor in adapter_tensors(wrapped).items()}
+    tensors = {
+        name: tensor.half() if ".lora_" in name else tensor
+        for name, tensor in adapter_tensors(wrapped, network).items()
+    }
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "adapter_model.safetensors").chmod(0o644)  # safetensors leaves it readable for its owner alone
     config = wrapped.peft_config[wrapped.active_adapter]  # type: ignore[index]

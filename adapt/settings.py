@@ -64,6 +64,7 @@ class Steps:
     validate: int
     patience: int
     save: int
+    average: float
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def read_settings(path: Path) -> Settings:
     for name, rate in (*above_zero, ("schedule.clip", schedule.clip), ("objective.high", settings.objective.high)):
         if not rate > 0:
             raise CranpmError(f"{path}: {name} {rate:g}: more than 0 is needed")
+    if not 0 <= schedule.average < 1:
+        raise CranpmError(f"{path}: schedule.average {schedule.average:g}: 0 to below 1 is needed")
     if not 0 <= lora.dropout < 1 or not 0 <= settings.batch.hotspot_ratio <= 1:
         raise CranpmError(f"{path}: lora.dropout and batch.hotspot_ratio are shares, below 1 and up to 1")
     if not lora.targets:
@@ -175,6 +178,7 @@ def adaptation(name: str, region: str, base: Checkpoint, settings: Settings, *, 
             validate=steps.validate,
             save=steps.save,
             patience=steps.patience,
+            average=steps.average,
         ),
         validation=settings.validation,
         base=base,

@@ -64,7 +64,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 def settings(**changed: int) -> Settings:
     plain = read_settings(DEFAULT)
-    steps = {"length": 12, "warm_up": 1, "validate": 4, "save": 1, "patience": 9, **changed}
+    steps = {"length": 12, "warm_up": 1, "validate": 4, "save": 1, "patience": 9, "average": 0.5, **changed}
     return replace(
         plain,
         schedule=replace(plain.schedule, **steps),
