@@ -109,7 +109,8 @@ def adapter_tensors(wrapped: PeftModel, network: nn.Module | None = None) -> dic
 def write_peft_files(folder: Path, wrapped: PeftModel, network: nn.Module | None = None) -> None:
     """Write peft's two files as peft does, without its model card and without this machine's paths.
 
-    Arguments as `adapter_tensors`. The matrices A and B are stored in half precision: 0.05 % of an update that is itself small, for half the bytes.
+    Arguments as `adapter_tensors`. The matrices A and B are stored in half precision: 0.05 % of an update that is
+    itself small, for half the bytes.
     """
     from safetensors.torch import save_file
 
