@@ -185,6 +185,20 @@ class Adapted(Training):
         self.strict_loading = False  # a saved state holds what is trained
         return network.train()
 
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; parts that are trained whole take the smaller steps of full fine-tuning."""
+        optimiser = super().configure_optimizers()
+        recipe = self.recipe
+        assert isinstance(recipe, Adaptation) and recipe.settings is not None
+        rates = recipe.settings.learning_rates
+        if not recipe.full:
+            updates = {id(p) for name, p in self.network.named_parameters() if ".lora_" in name}
+            for group in list(optimiser.param_groups):
+                whole = [p for p in group["params"] if id(p) not in updates]
+                group["params"] = [p for p in group["params"] if id(p) in updates]
+                optimiser.add_param_group({**group, "params": whole, "share": rates.full / rates.lora})
+        return optimiser
+
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """What is trained: the base stays where it is, unchanged."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}

@@ -90,7 +90,7 @@ class Training(LightningModule):
         """
         optimiser, step = self._optimiser(), self.trainer.global_step
         for settings in optimiser.param_groups:
-            settings["lr"] = learning_rate(self.schedule, step)
+            settings["lr"] = learning_rate(self.schedule, step) * settings.get("share", 1.0)
         self.network.zero_grad(set_to_none=True)
         counted = self._over_devices(torch.stack([counts(group) for group in groups]).sum(0).to(self.device))
         scale = self.weights / counted.clamp_min(1)

@@ -19,7 +19,7 @@ from cranpm.data.writer import open_writer
 from cranpm.errors import CranpmError
 from cranpm.forecast.torch_engine import TorchEngine
 from cranpm.grid import coarse_grid, fine_grid
-from cranpm.model.adapter import read_adapter
+from cranpm.model.adapter import merged, read_adapter
 from cranpm.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cranpm.model.statistics import nominal
 from cranpm.region import load_region
@@ -170,3 +170,17 @@ def test_a_place_that_is_taken_is_refused(store: Path, base: Checkpoint, tmp_pat
         adapt(run_of(store, base, tmp_path / "b"))
     with pytest.raises(CranpmError, match="no unfinished run there"):
         adapt(run_of(store, base, tmp_path / "c"), resume=True)
+
+
+def test_parts_trained_whole_take_the_steps_of_full_fine_tuning(store: Path, base: Checkpoint, tmp_path: Path):
+    """With a rate of nearly nothing for them, the decoder stays where it is while the updates move."""
+    made = replace(settings(length=4), parts=("decoder",))
+    made = replace(made, learning_rates=replace(made.learning_rates, full=1e-12))
+    adapt(run_of(store, base, tmp_path / "a", made=made))
+    engine, adapter = TorchEngine(base, device="cpu"), read_adapter(tmp_path / "a")
+    state = {name: tensor.numpy() for name, tensor in base.network().state_dict().items()}
+    changed = merged(adapter, state)
+    decoder = [name for name in changed if name.startswith("decoder")]
+    assert decoder and all(np.allclose(changed[name], state[name], atol=1e-9) for name in decoder)
+    assert max(np.abs(changed[name] - state[name]).max() for name in changed) > 1e-4
+    engine.wear(adapter)  # and it can be worn
