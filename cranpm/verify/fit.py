@@ -17,7 +17,8 @@ from cranpm.verify.past import LEADS, Past, PastDay
 
 MIN_DAYS = 60
 _BIN, _BINS = 0.5, 4000  # ug m-3 and number of the histogram behind the data range
-_RIDGE = 1e-3  # of the number of days: keeps harmonics small where less than a year was seen
+_RIDGE = 1e-3  # of the number of days: keeps harmonics small at places with few valid days
+_WHOLE_YEAR = 10  # months that must be seen: an annual cycle fitted to fewer runs wild in those that were not
 
 
 def fit(
@@ -140,8 +141,13 @@ def _seasons(days: Sequence[dt.date]) -> Map:
 
 
 def _harmonics(days: Sequence[dt.date], truth: Map, level: Map) -> Map:
-    """Least squares of the relative departure from the mean on the annual cycle, shape (5, bh, bw)."""
+    """Least squares of the relative departure from the mean on the annual cycle, shape (5, bh, bw).
+
+    Without days in ten months of the year there is no annual cycle: the harmonics but the constant are 0.
+    """
     basis = _seasons(days)
+    if len({day.month for day in days}) < _WHOLE_YEAR:
+        basis = np.where(np.arange(basis.shape[1]) == 0, basis, 0)
     ratio = truth / np.maximum(level, 1e-3) - 1
     valid = np.isfinite(ratio)
     normal = np.einsum("dhw,id,jd->hwij", valid.astype(np.float32), basis, basis, optimize=True)
