@@ -2,11 +2,13 @@
 
 python -m tests.benchmarks.train_step --threads 2
 python -m tests.benchmarks.train_step --compare 2,4,8 --threads 2
+python -m tests.benchmarks.train_step --lora 8 --threads 2
 python -m tests.benchmarks.train_step --device cuda --dtype bf16 --days 1 --tiles-per-day 2 --at-once 2
 
 A step is forward, objective (all three terms of eq. 6), backward, clipping and AdamW, with random weights and made-up
 inputs on the device. Phases: "encode", the day's forward pass; "tiles", all tiles forwards and backwards; "day", the
-one backward pass of the global branch; "optimiser", the rest. With --compare, for groups of so many tiles a day, three
+one backward pass of the global branch; "optimiser", the rest. With --lora only an adapter of that rank is trained.
+With --compare, for groups of so many tiles a day, three
 ways to the same gradient in the same run:
   cached   the day once, tiles --at-once at a time on a detached copy of its state
   joint    the day once, all tiles in one graph
@@ -18,7 +20,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import astuple, fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -88,9 +90,8 @@ class Trainee:
         self.device = next(network.parameters()).device
         self.clock = Clock(self.device)
         on_gpu = self.device.type == "cuda"
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=5e-5, weight_decay=0.05, betas=(0.9, 0.98), fused=on_gpu
-        )
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.05, betas=(0.9, 0.98), fused=on_gpu)
         encode = network.encode_day
         if compile:
             encode = torch.compile(encode, mode=compile, dynamic=False)
@@ -101,7 +102,8 @@ class Trainee:
         """One optimiser step on some groups; every tile counts the same however they are grouped."""
         self.clock.mark("start")
         self.optimiser.zero_grad(set_to_none=True)
-        scale = torch.tensor(astuple(WEIGHTS), device=self.device) / sum(counts(group) for group in groups).clamp_min(1)
+        terms = torch.tensor([WEIGHTS.pixel, WEIGHTS.frequency, WEIGHTS.station], device=self.device)
+        scale = terms / sum(counts(group) for group in groups).clamp_min(1)
         for group in groups:
             with precision(self.dtype, self.device):
                 closing, _ = run_group(self.network, group, _terms, scale, at_once=at_once)
@@ -200,9 +202,16 @@ def main() -> None:
     parser.add_argument("--tiles-per-day", type=int, default=2)
     parser.add_argument("--at-once", type=int, default=1, help="tiles of each day in one pass")
     parser.add_argument("--compare", type=counted, help="tiles per day for which all three ways are run, e.g. 2,4,8")
+    parser.add_argument("--lora", type=int, help="train an adapter of this rank, all else frozen")
     settings = parser.parse_args()
     device = set_up(settings)
     network = random_network(settings.config, device)
+    if settings.lora:
+        from cranpm.adapt.lora import attach
+        from cranpm.adapt.settings import DEFAULT, read_settings
+
+        attach(network, replace(read_settings(DEFAULT).lora, rank=settings.lora), (), seed=0)
+        network.to(device)
     trainee = Trainee(network, settings.dtype, settings.compile)
     print(machine(device), flush=True)
     rows = []
