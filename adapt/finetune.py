@@ -25,6 +25,7 @@ from cranpm.adapt.local_data import BASELINES, LocalData
 from cranpm.adapt.local_days import LocalDays
 from cranpm.adapt.lora import attach, trainable_by_part, write_peft_files
 from cranpm.adapt.settings import Adaptation
+from cranpm.data.dataset import Examples
 from cranpm.data.days import format_days
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
@@ -34,6 +35,7 @@ from cranpm.model.adapter import WEIGHTS as ADAPTER_WEIGHTS
 from cranpm.model.adapter import Adapter, merged, read_adapter, write_manifest
 from cranpm.model.checkpoint import Checkpoint, file_hash, read_checkpoint, write_checkpoint
 from cranpm.model.network import CranPM
+from cranpm.train.blend_start import start_from_blend
 from cranpm.train.days import Days
 from cranpm.train.detail import detail_shares
 from cranpm.train.keeper import Event, Keeper
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 BEST, ZERO_SHOT = "best", "zero-shot.json"
 DRAWS = 100
 """Tiles for each lead behind the detail shares: held-out days are few."""
+BLEND_DRAWS, BLEND_DAYS = 400, 100
+"""Tiles for each lead behind the local blend; and the local days that count as much as all that the base has seen."""
 
 
 @dataclass(kw_only=True)
@@ -180,6 +184,8 @@ class Adapted(Training):
         recipe = self.recipe
         assert isinstance(recipe, Adaptation) and recipe.base is not None and recipe.settings is not None
         network = recipe.base.network()
+        if "output" in recipe.settings.parts and not recipe.full:
+            _lean_to_local_blend(network, days.train, self.seed)
         if not recipe.full:
             self.wrapped = (attach(network, recipe.settings.lora, recipe.settings.parts, self.seed),)
         self.strict_loading = False  # a saved state holds what is trained
@@ -272,9 +278,24 @@ class AdapterKeeper(Keeper):
         )
 
 
+def _lean_to_local_blend(network: CranPM, examples: Examples, seed: int) -> None:
+    """Start the blend of an output that scales between the base's and the one that fits the local days best.
+
+    Of n local days the share is n / (n + 100): a few polluted weeks must not decide.
+    """
+    if network.output.kind != "scale":
+        return
+    before, days = network.output.blend.detach().clone(), len(examples.starts)
+    start_from_blend(network, examples, seed, BLEND_DRAWS)
+    with torch.no_grad():
+        network.output.blend.lerp_(before, BLEND_DAYS / (days + BLEND_DAYS))
+
+
 def trained_numbers(recipe: Adaptation) -> tuple[dict[str, int], int]:
     """Numbers that are trained by part, and all numbers of the base."""
-    module = Adapted(recipe, seed=0, key="")
-    assert recipe.base is not None
-    total = sum(parameter.numel() for parameter in recipe.base.network().parameters())
-    return trainable_by_part(module.make_network(None)), total  # type: ignore[arg-type]
+    assert recipe.base is not None and recipe.settings is not None
+    network = recipe.base.network()
+    total = sum(parameter.numel() for parameter in network.parameters())
+    if not recipe.full:
+        attach(network, recipe.settings.lora, recipe.settings.parts, seed=0)
+    return trainable_by_part(network), total

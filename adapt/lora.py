@@ -23,15 +23,18 @@ PREFIX = "base_model.model."
 
 
 def target_names(network: CranPM, targets: Sequence[str]) -> list[str]:
-    """The linear layers that get an update: of attention (with the bridge's projections), of the MLPs, or both."""
+    """The linear layers of branches and bridge that get an update; see `Lora.targets`."""
     return [
         name
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear)
-        and name.split(".")[0] in BRANCHES
-        and "embed" not in name.split(".")
-        and ("mlp" if "mlp" in name.split(".") else "attention") in targets
+        if isinstance(module, nn.Linear) and name.split(".")[0] in BRANCHES and _kind(name) in targets
     ]
+
+
+def _kind(name: str) -> str:
+    """Which of the targets a linear layer belongs to."""
+    words = name.split(".")
+    return "embedding" if "embed" in words else "mlp" if "mlp" in words else "attention"
 
 
 def whole_names(network: CranPM, parts: Sequence[Part]) -> list[str]:

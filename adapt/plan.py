@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -62,7 +62,9 @@ def plan(asked: Asked, tell: Progress) -> tuple[Adapting, list[str]]:
     if asked.parts:
         if unknown := [part for part in asked.parts if part not in PARTS]:
             raise CranpmError(f"--parts {unknown[0]}: expected {', '.join(PARTS)}, with commas")
-        settings = type(settings)(**{**vars(settings), "parts": asked.parts})
+        if "output" in asked.parts and base.config.output != "scale":
+            raise CranpmError(f"--parts output: the output of '{base.name}' only changes today's map; leave it out")
+        settings = replace(settings, parts=asked.parts)
     if asked.full and asked.parts:
         raise CranpmError("--full trains every part: leave --parts out")
     kind = "full" if asked.full else "lora"

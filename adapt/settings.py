@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ from cranpm.train.objective import Weights
 from cranpm.train.recipe import Recipe, Schedule, Validation
 
 DEFAULT = Path(__file__).parent / "configs" / "default.yaml"
-Target = Literal["attention", "mlp"]
+Target = Literal["attention", "mlp", "embedding"]
 Part = Literal["output", "decoder", "embeddings"]
 PARTS: tuple[Part, ...] = ("output", "decoder", "embeddings")
 
@@ -28,7 +28,8 @@ class Lora:
     Attributes:
         rank, alpha: see the formula.
         dropout: of their input during training.
-        targets: which linear layers of both branches and of the bridge have one.
+        targets: which linear layers of both branches and of the bridge have one: of attention (with the bridge's
+            projections), of the MLPs, of the patch embeddings.
     """
 
     rank: int
@@ -144,7 +145,7 @@ def read_settings(path: Path) -> Settings:
     if not 0 <= lora.dropout < 1 or not 0 <= settings.batch.hotspot_ratio <= 1:
         raise CranpmError(f"{path}: lora.dropout and batch.hotspot_ratio are shares, below 1 and up to 1")
     if not lora.targets:
-        raise CranpmError(f"{path}: lora.targets is empty: attention, mlp or both are needed")
+        raise CranpmError(f"{path}: lora.targets is empty: some of attention, mlp, embedding are needed")
     return settings
 
 
@@ -154,7 +155,12 @@ def settings_hash(path: Path) -> str:
 
 
 def adaptation(name: str, region: str, base: Checkpoint, settings: Settings, *, full: bool) -> Adaptation:
-    """The run that the settings ask for, on all leads that the base was trained for."""
+    """The run that the settings ask for, on all leads that the base was trained for.
+
+    An output that only changes today's map has nothing to train: the part is left out for such a base.
+    """
+    if base.config.output != "scale":
+        settings = replace(settings, parts=tuple(part for part in settings.parts if part != "output"))
     leads = base.trained_leads or base.config.leads
     steps, rate = settings.schedule, settings.learning_rates.full if full else settings.learning_rates.lora
     shares = settings.batch.lead_shares

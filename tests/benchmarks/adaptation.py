@@ -1,0 +1,187 @@
+"""What local days buy: variants of adaptation over seeds, scored on days that none of them saw.
+
+    python -m tests.benchmarks.adaptation india --data STORE --study settings --out runs/adaptation
+    python -m tests.benchmarks.adaptation india --data STORE --study days --out runs/adaptation
+
+Each run is `cranpm adapt` with a settings file of its own, in a process of its own; runs that are there are not made
+again. `cranpm adapter compare` scores all of a study on the same days; the table gives means and standard deviations
+over the seeds. `settings`: what is trained, and how high days count. `days`: how many local days. Choose settings with --phase select and report them with
+--phase score: no day of the one is a day of the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cranpm.adapt.settings import DEFAULT
+from cranpm.data.days import ONE_DAY, day_range, format_days
+
+LAST = dt.date(2021, 12, 27)
+"""The last local day."""
+APART = 12
+"""Days between scored issue days: an issue day reads and forecasts five days, so the two phases share none."""
+AMOUNTS = (15, 30, 60, 90, 180)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to adapt.
+
+    Attributes:
+        name: of its row; the seed is added.
+        days: how many local days, the latest before LAST.
+        changed: what is other than in the default settings, by section and key.
+        full: whether everything is trained.
+    """
+
+    name: str
+    days: int = 180
+    changed: dict[str, Any] = field(default_factory=dict)
+    full: bool = False
+
+
+SETTINGS = (
+    Variant("default"),
+    Variant("full", full=True),
+    Variant("updates alone", changed={"parts": []}),
+    Variant("with embeddings", changed={"parts": ["output", "decoder", "embeddings"]}),
+    Variant("rank 2", changed={"lora": {"rank": 2, "alpha": 4.0}}),
+    Variant("rank 32", changed={"lora": {"rank": 32, "alpha": 64.0}}),
+    Variant("high days twice", changed={"objective": {"pixel": 1.0, "high": 2.0, "above": 90.0}}),
+    Variant("high days 4 times", changed={"objective": {"pixel": 1.0, "high": 4.0, "above": 90.0}}),
+    Variant("hotspots", changed={"batch": {"hotspot_ratio": 0.5}}),
+    Variant("logarithm", changed={"objective": {"pixel": 1.0, "logarithmic": True}}),
+    Variant("four times the steps", changed={"schedule": {"length": 200, "validate": 25, "patience": 8}}),
+)
+
+
+def local_days(count: int) -> tuple[dt.date, ...]:
+    """The latest days up to LAST."""
+    return day_range(LAST - (count - 1) * ONE_DAY, LAST)
+
+
+def scored_days(phase: str) -> tuple[dt.date, ...]:
+    """Issue days of 2022, every twelfth: from the 5th of January to choose, from the 11th to report."""
+    first = dt.date(2022, 1, 5 if phase == "select" else 11)
+    return tuple(first + k * APART * ONE_DAY for k in range((dt.date(2022, 12, 28) - first).days // APART + 1))
+
+
+def settings_file(variant: Variant, folder: Path) -> Path:
+    """The default settings with the variant's changes."""
+    values = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    for key, change in variant.changed.items():
+        values[key] = {**values[key], **change} if isinstance(change, dict) else change
+    path = folder / f"{variant.name.replace(' ', '-')}.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def adapt(region: str, data: Path, variant: Variant, seed: int, folder: Path, base: str) -> Path:
+    """One run, in a process of its own, on one core."""
+    out = folder / f"{variant.name.replace(' ', '-')}-s{seed}"
+    if out.exists():
+        return out
+    command = [sys.executable, "-m", "cranpm", "adapt", region, "--data", str(data), "--base", base]
+    command += ["--days", format_days(local_days(variant.days)), "--settings", str(settings_file(variant, folder))]
+    command += ["--seed", str(seed), "--out", str(out), *(["--full"] if variant.full else [])]
+    if (out.with_name(f"{out.name}.run") / "resume.ckpt").exists():
+        command.append("--resume")
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    print(f"{out.name}: made", flush=True)
+    return out
+
+
+def compare(region: str, data: Path, adapters: Sequence[Path], phase: str, folder: Path, base: str) -> dict[str, Any]:
+    """The scores of all adapters on the phase's days."""
+    out = folder / f"compare-{phase}"
+    command = [sys.executable, "-m", "cranpm", "adapter", "compare", region, "--data", str(data), "--base", base]
+    command += ["--adapters", *map(str, adapters), "--days", format_days(scored_days(phase))]
+    subprocess.run([*command, "--thresholds", "60", "120", "--out", str(out)], check=True)
+    return dict(json.loads((out / "compare.json").read_text(encoding="utf-8")))
+
+
+def rows(found: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The rows of each variant's seeds together, and each other row by itself."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in found["rows"]:
+        name, dash, seed = row["name"].rpartition("-s")
+        groups.setdefault(name if dash and seed.isdigit() else row["name"], []).append(row)
+    yield from groups.items()
+
+
+def table(found: dict[str, Any]) -> str:
+    """Means and standard deviations over seeds, as Markdown."""
+    leads = list(found["rows"][0]["leads"])
+    columns = ("RMSE", "bias", "frequency bias 60", "120", "CSI 60", "120", "95th percentile")
+    head = ["row", "seeds", *(f"{name} (T+{', T+'.join(leads)})" for name in columns)]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for name, group in rows(found):
+        cells = [
+            " / ".join(_mean([_value(row["leads"][lead], column) for row in group]) for lead in leads)
+            for column in columns
+        ]
+        lines.append(f"| {name} | {len(group)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _value(scores: dict[str, Any], column: str) -> float | None:
+    if column in ("RMSE", "bias"):
+        return scores[column.lower()]
+    if column == "95th percentile":
+        return scores["percentile_95_ratio"]
+    key = "csi" if "CSI" in column else "frequency_bias"
+    return scores["thresholds"]["60" if "60" in column else "120"][key]
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    digits = 2 if abs(known[0]) >= 1.5 else 3
+    spread = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.{digits}f}{spread}"
+
+
+def main() -> None:
+    """Make the runs, score them, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("region")
+    parser.add_argument("--data", type=Path, required=True, help="a store of local days and of 2022")
+    parser.add_argument("--base", default="europe-sample")
+    parser.add_argument("--study", choices=("settings", "days"), default="settings")
+    parser.add_argument("--only", default="", help="variants of the study, with commas")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--phase", choices=("select", "score"), default="score")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
+    given = parser.parse_args()
+    folder = given.out / given.region / given.study
+    folder.mkdir(parents=True, exist_ok=True)
+    variants = SETTINGS if given.study == "settings" else [Variant(f"{n} days", days=n) for n in AMOUNTS]
+    wanted = [name.strip() for name in given.only.split(",") if name.strip()]
+    variants = [variant for variant in variants if not wanted or variant.name in wanted]
+    jobs = [(variant, seed) for seed in range(given.seeds) for variant in variants]
+    with ThreadPoolExecutor(given.processes) as pool:
+        made = list(pool.map(lambda job: adapt(given.region, given.data, *job, folder, given.base), jobs))
+    found = compare(given.region, given.data, made, given.phase, folder, given.base)
+    text = table(found)
+    (folder / f"{given.phase}.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
