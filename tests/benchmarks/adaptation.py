@@ -5,8 +5,8 @@
 
 Each run is `cranpm adapt` with a settings file of its own, in a process of its own; runs that are there are not made
 again. `cranpm adapter compare` scores all of a study on the same days; the table gives means and standard deviations
-over the seeds. `settings`: what is trained, and how high days count. `days`: how many local days. Choose settings with --phase select and report them with
---phase score: no day of the one is a day of the other.
+over the seeds. `settings`: what is trained, and how high days count. `days`: how many local days. Choose settings
+with --phase select and report them with --phase score: no day of the one is a day of the other.
 """
 
 from __future__ import annotations
