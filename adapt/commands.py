@@ -15,7 +15,11 @@ def run_adapt(
     data: Annotated[Path | None, typer.Option(help="A prepared store; without it simulated days of the pack.")] = None,
     base: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
     months: Annotated[
-        int | None, typer.Option(min=1, help="The latest months of 30 days outside the pack's test years. [all]")
+        int | None,
+        typer.Option(
+            min=1,
+            help="So many months of 30 days, spread over the latest year before the pack's test years. [all days]",
+        ),
     ] = None,
     days: Annotated[list[str] | None, typer.Option(help="The local days instead: dates, A..B, months, years.")] = None,
     out: Annotated[

@@ -12,8 +12,10 @@ from cranpm.data.days import ONE_DAY, shown_days
 from cranpm.errors import CranpmError
 from cranpm.region import Region
 
-MONTH = 30
-"""Days of a month of `--months`."""
+MONTH, YEAR = 30, 365
+"""Days of a month of `--months`, and of the year that they are spread over."""
+STRETCHES, SHORTEST = 4, 15
+"""Months are taken in four stretches, one for each season, as long as none is shorter than 15 days."""
 FOLDS = 6
 LEAST_PAST = 45
 """Days without which nothing is fitted on the local past: lines and seasons would be noise."""
@@ -41,12 +43,14 @@ class LocalDays:
 
 
 def choose_days(store_days: Sequence[date], region: Region, months: int | None, asked: Sequence[date]) -> list[date]:
-    """The local days: those asked for, else the latest months outside the years that the pack is scored on.
+    """The local days: those asked for, else months of the latest year before the years that the pack is scored on.
+
+    Months are spread over that year in stretches: what is learned of one season alone misleads in the others.
 
     Args:
         store_days: what the store holds.
         region: the pack, whose test years are left alone.
-        months: how many months of 30 days; all without.
+        months: how many months of 30 days; all days without.
         asked: days named by a person, or none.
 
     Raises:
@@ -64,30 +68,43 @@ def choose_days(store_days: Sequence[date], region: Region, months: int | None, 
             f"all days of the store ({shown_days(held)}) lie in {years}, which pack '{region.name}' keeps for scoring: "
             "name the days to adapt to with --days, and score on others"
         )
-    return free if months is None else free[-months * MONTH :]
+    return free if months is None else spread(free[-YEAR:], months * MONTH)
+
+
+def spread(days: Sequence[date], count: int) -> list[date]:
+    """So many of the days, in stretches at equal distances; the last ends with the last day. All where there are no
+    more."""
+    if count >= len(days):
+        return list(days)
+    number = max(min(STRETCHES, count // SHORTEST), 1)
+    ends = [round((k + 1) * len(days) / number) for k in range(number)]
+    lengths = [count * (k + 1) // number - count * k // number for k in range(number)]
+    return [day for end, length in zip(ends, lengths, strict=True) for day in days[end - length : end]]
 
 
 def divide(days: Sequence[date], blocks: Blocks, leads: Sequence[int]) -> LocalDays:
-    """Cut days into cycles of a training block and a held-out block; fewer days than a cycle are shared in proportion.
+    """Cut days into cycles of a training block and a held-out block.
+
+    Each stretch without a gap is cut by itself, into the nearest number of cycles, one at least.
 
     Args:
-        days: the local days, in order; gaps are allowed.
+        days: the local days, in order.
         blocks: days of each kind in a cycle.
         leads: days ahead; a block gives examples only if it is longer than the longest and the day before.
 
     Raises:
         CranpmError: there are too few days for one example of each kind.
     """
-    cycle = blocks.train + blocks.held_out
-    cycles = max(round(len(days) / cycle), 1)
-    bounds = [round(k * len(days) / cycles) for k in range(cycles + 1)]
     train: list[date] = []
     held_out: list[date] = []
-    least = max(leads) + 2
-    for start, end in pairwise(bounds):
-        kept = max(round((end - start) * blocks.held_out / cycle), least)
-        train += days[start : end - kept]
-        held_out += days[end - kept : end]
+    cycle, least = blocks.train + blocks.held_out, max(leads) + 2
+    for stretch in _stretches(days):
+        cycles = max(round(len(stretch) / cycle), 1)
+        bounds = [round(k * len(stretch) / cycles) for k in range(cycles + 1)]
+        for start, end in pairwise(bounds):
+            kept = max(round((end - start) * blocks.held_out / cycle), least)
+            train += stretch[start : max(end - kept, start)]
+            held_out += stretch[max(end - kept, start) : end]
     for name, part in (("training", train), ("held-out", held_out)):
         if not any(all(day + k * ONE_DAY in part for k in (-1, *leads)) for day in part):
             raise CranpmError(
@@ -114,3 +131,14 @@ def folds(days: LocalDays, leads: Sequence[int]) -> list[tuple[tuple[date, ...],
         pairs.append((group, tuple(day for day in days.train if day not in ahead)))
     pairs.append((days.held_out, days.train))
     return pairs if min(len(past) for _, past in pairs) >= LEAST_PAST else []
+
+
+def _stretches(days: Sequence[date]) -> list[list[date]]:
+    """Days that follow each other, together."""
+    found: list[list[date]] = []
+    for day in days:
+        if found and day - found[-1][-1] == ONE_DAY:
+            found[-1].append(day)
+        else:
+            found.append([day])
+    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cranpm.adapt.finetune import Adapting
 from cranpm.adapt.local_data import serves
-from cranpm.adapt.local_days import MONTH, LocalDays, choose_days, divide, folds
+from cranpm.adapt.local_days import MONTH, LocalDays, choose_days, divide, folds, spread
 from cranpm.adapt.settings import DEFAULT, PARTS, adaptation, read_settings, settings_hash
 from cranpm.data.days import day_range, parse_days
 from cranpm.data.progress import Progress
@@ -86,11 +86,11 @@ def plan(asked: Asked, tell: Progress) -> tuple[Adapting, list[str]]:
 
 
 def _sample(region: Region, months: int, tell: Progress) -> Path:
-    """The pack's simulated sample in the last months of its last validation year."""
+    """The pack's simulated sample: months spread over its last validation year."""
     from cranpm.sample.cache import sample_store
 
     year = max(region.split.validate)
-    days = day_range(date(year, 1, 1), date(year, 12, 31))[-months * MONTH :]
+    days = spread(day_range(date(year, 1, 1), date(year, 12, 31)), months * MONTH)
     return sample_store(region, days, progress=tell)
 
 

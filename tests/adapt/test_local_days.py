@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cranpm.adapt.local_days import LEAST_PAST, choose_days, divide, folds
+from cranpm.adapt.local_days import LEAST_PAST, choose_days, divide, folds, spread
 from cranpm.adapt.settings import Blocks
-from cranpm.data.days import ONE_DAY, day_range
+from cranpm.data.days import ONE_DAY, day_range, format_days
 from cranpm.errors import CranpmError
 from cranpm.region import load_region
 
@@ -73,11 +73,12 @@ def test_few_days_have_no_past():
     assert folds(divide(some_days(60), BLOCKS, LEADS), LEADS) == []
 
 
-def test_the_latest_months_before_the_test_year_are_taken():
+def test_months_are_spread_over_the_latest_year_before_the_test_year():
     region = load_region("india")
     held = day_range(date(2020, 12, 1), date(2022, 3, 1))
     chosen = choose_days(held, region, 2, ())
     assert (len(chosen), chosen[-1]) == (60, date(2021, 12, 31))
+    assert format_days(chosen).count(",") == 3 and min(chosen).year == 2021  # a stretch for each season
     assert choose_days(held, region, None, ())[0] == date(2020, 12, 1)
     asked = day_range(date(2022, 1, 5), date(2022, 2, 5))  # a person may decide otherwise
     assert choose_days(held, region, 2, asked) == list(asked)
@@ -89,3 +90,16 @@ def test_days_that_are_not_there_or_are_kept_for_scoring_are_refused():
         choose_days(some_days(2), region, None, [FIRST + timedelta(days=2)])
     with pytest.raises(CranpmError, match=r"lie in 2022, which pack 'india' keeps for scoring"):
         choose_days(day_range(date(2022, 1, 1), date(2022, 2, 1)), region, 3, ())
+
+
+@given(st.integers(1, 400), st.integers(20, 365))
+def test_spread_days_are_as_many_as_asked_for_and_end_with_the_last(count: int, held: int):
+    days = some_days(held)
+    chosen = spread(days, count)
+    assert len(chosen) == min(count, held) and chosen == sorted(set(chosen)) and chosen[-1] == days[-1]
+
+
+def test_half_a_year_of_spread_days_is_a_cycle_in_each_season():
+    local = divide(spread(some_days(365), 180), BLOCKS, LEADS)
+    assert format_days(local.train).count("..") == format_days(local.held_out).count("..") == 4
+    assert (len(local.train), len(local.held_out)) == (132, 48)
