@@ -25,11 +25,12 @@ from typing import Any
 
 import yaml
 
+from cranpm.adapt.local_days import spread
 from cranpm.adapt.settings import DEFAULT
 from cranpm.data.days import ONE_DAY, day_range, format_days
 
-LAST = dt.date(2021, 12, 27)
-"""The last local day."""
+YEAR = day_range(dt.date(2021, 1, 1), dt.date(2021, 12, 31))
+"""Where local days come from."""
 APART = 12
 """Days between scored issue days: an issue day reads and forecasts five days, so the two phases share none."""
 AMOUNTS = (15, 30, 60, 90, 180)
@@ -41,13 +42,15 @@ class Variant:
 
     Attributes:
         name: of its row; the seed is added.
-        days: how many local days, the latest before LAST.
+        days: how many local days, spread over YEAR.
+        together: whether they are the last of YEAR instead, in one piece.
         changed: what is other than in the default settings, by section and key.
         full: whether everything is trained.
     """
 
     name: str
     days: int = 180
+    together: bool = False
     changed: dict[str, Any] = field(default_factory=dict)
     full: bool = False
 
@@ -55,8 +58,8 @@ class Variant:
 SETTINGS = (
     Variant("default"),
     Variant("full", full=True),
-    Variant("updates alone", changed={"parts": []}),
-    Variant("with embeddings", changed={"parts": ["output", "decoder", "embeddings"]}),
+    Variant("attention and MLPs alone", changed={"parts": [], "lora": {"targets": ["attention", "mlp"]}}),
+    Variant("with decoder", changed={"parts": ["output", "decoder"]}),
     Variant("rank 2", changed={"lora": {"rank": 2, "alpha": 4.0}}),
     Variant("rank 32", changed={"lora": {"rank": 32, "alpha": 64.0}}),
     Variant("high days twice", changed={"objective": {"pixel": 1.0, "high": 2.0, "above": 90.0}}),
@@ -64,12 +67,13 @@ SETTINGS = (
     Variant("hotspots", changed={"batch": {"hotspot_ratio": 0.5}}),
     Variant("logarithm", changed={"objective": {"pixel": 1.0, "logarithmic": True}}),
     Variant("four times the steps", changed={"schedule": {"length": 200, "validate": 25, "patience": 8}}),
+    Variant("one half-year", together=True),
 )
 
 
-def local_days(count: int) -> tuple[dt.date, ...]:
-    """The latest days up to LAST."""
-    return day_range(LAST - (count - 1) * ONE_DAY, LAST)
+def local_days(variant: Variant) -> list[dt.date]:
+    """The days that a variant is adapted to."""
+    return list(YEAR[-variant.days :]) if variant.together else spread(YEAR, variant.days)
 
 
 def scored_days(phase: str) -> tuple[dt.date, ...]:
@@ -94,7 +98,7 @@ def adapt(region: str, data: Path, variant: Variant, seed: int, folder: Path, ba
     if out.exists():
         return out
     command = [sys.executable, "-m", "cranpm", "adapt", region, "--data", str(data), "--base", base]
-    command += ["--days", format_days(local_days(variant.days)), "--settings", str(settings_file(variant, folder))]
+    command += ["--days", format_days(local_days(variant)), "--settings", str(settings_file(variant, folder))]
     command += ["--seed", str(seed), "--out", str(out), *(["--full"] if variant.full else [])]
     if (out.with_name(f"{out.name}.run") / "resume.ckpt").exists():
         command.append("--resume")
@@ -169,7 +173,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
     given = parser.parse_args()
-    folder = given.out / given.region / given.study
+    folder = given.out / Path(given.region).stem / given.study
     folder.mkdir(parents=True, exist_ok=True)
     variants = SETTINGS if given.study == "settings" else [Variant(f"{n} days", days=n) for n in AMOUNTS]
     wanted = [name.strip() for name in given.only.split(",") if name.strip()]
