@@ -28,7 +28,12 @@ def run_adapt(
     settings: Annotated[
         Path | None, typer.Option(help="Rank, targets, schedule, ...: your copy of adapt/configs/default.yaml.")
     ] = None,
-    parts: Annotated[str, typer.Option(help="Trained whole besides: output, decoder, embeddings, with commas.")] = "",
+    parts: Annotated[
+        str,
+        typer.Option(
+            help="Trained whole besides: output, decoder, embeddings, with commas, or none. [as the settings say]"
+        ),
+    ] = "",
     full: Annotated[bool, typer.Option("--full", help="Fine-tune everything, for comparison: a checkpoint.")] = False,
     baselines: Annotated[Path | None, typer.Option(help="A past fitted on other years than the local days.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the updates and of the examples.")] = 0,

@@ -59,7 +59,9 @@ def plan(asked: Asked, tell: Progress) -> tuple[Adapting, list[str]]:
     base = load(asked.base, random_weights=asked.random_weights)
     path = asked.settings or DEFAULT
     settings = read_settings(path)
-    if asked.parts:
+    if asked.parts == ("none",):
+        settings = replace(settings, parts=())
+    elif asked.parts:
         if unknown := [part for part in asked.parts if part not in PARTS]:
             raise CranpmError(f"--parts {unknown[0]}: expected {', '.join(PARTS)}, with commas")
         if "output" in asked.parts and base.config.output != "scale":

@@ -58,8 +58,9 @@ class Variant:
 SETTINGS = (
     Variant("default"),
     Variant("full", full=True),
-    Variant("attention and MLPs alone", changed={"parts": [], "lora": {"targets": ["attention", "mlp"]}}),
-    Variant("with decoder", changed={"parts": ["output", "decoder"]}),
+    Variant("updates alone", changed={"parts": []}),
+    Variant("updates of embeddings too", changed={"parts": [], "lora": {"targets": ["attention", "mlp", "embedding"]}}),
+    Variant("with output", changed={"parts": ["output", "decoder", "embeddings"]}),
     Variant("rank 2", changed={"lora": {"rank": 2, "alpha": 4.0}}),
     Variant("rank 32", changed={"lora": {"rank": 32, "alpha": 64.0}}),
     Variant("high days twice", changed={"objective": {"pixel": 1.0, "high": 2.0, "above": 90.0}}),
