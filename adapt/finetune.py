@@ -205,7 +205,7 @@ class Adapted(Training):
                 optimiser.add_param_group({**group, "params": whole, "share": rates.full / rates.lora})
         return optimiser
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # torch's overloads
         """What is trained: the base stays where it is, unchanged."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         trained |= {f"average.{name.removeprefix('network.')}" for name in trained}

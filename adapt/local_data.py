@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from cranpm.train.days import Days
 from cranpm.variables import FORECAST_CHANNELS
 from cranpm.verify.baselines import Fitted, read_fitted, write_fitted
 from cranpm.verify.fit import fit, fit_places
-from cranpm.verify.past import past_of_store
+from cranpm.verify.past import PastDay, past_of_store
 
 IN_MEMORY = 1_000_000_000
 """Bytes of local days that are held in memory; more are read from the store as they are drawn."""
@@ -105,16 +105,19 @@ def fit_local_past(store: Store, local: LocalDays, leads: Sequence[int], folder:
     total = sum(len(past) for _, past in pairs) + 2 * len(local.all)
     done = itertools.count(1)
 
-    def told(days: Sequence[date]):
+    def told(days: Sequence[date]) -> Iterator[PastDay]:
         for day in past_of_store(store, days):
             yield day
             tell("fitting the local past", next(done), total)
 
     for k, (_, past) in enumerate(pairs):
         if not _fold_path(folder, k).is_file():
-            write_fitted(_fold_path(folder, k), _placed(store, past, told(past)))
+            about = _about(store, past)
+            fitted = fit_places(told(past), store.fine, store.coarse, store.land, about, LEAST_PAST)
+            write_fitted(_fold_path(folder, k), fitted)
     if not (folder / BASELINES).is_file():
-        whole = fit(lambda: told(local.all), *_place(store), _about(store, local.all), LEAST_PAST)
+        about = _about(store, local.all)
+        whole = fit(lambda: told(local.all), store.fine, store.coarse, store.land, about, LEAST_PAST)
         write_fitted(folder / BASELINES, whole)
 
 
@@ -123,14 +126,6 @@ def serves(fitted: Fitted, store: Store, days: Sequence[date]) -> bool:
     years = fitted.about.get("years")
     apart = isinstance(years, list) and not {day.year for day in days} & {int(year) for year in years}
     return apart and not fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real")
-
-
-def _placed(store: Store, days: Sequence[date], past) -> Fitted:
-    return fit_places(past, *_place(store), _about(store, days), LEAST_PAST)
-
-
-def _place(store: Store):
-    return store.fine, store.coarse, store.land
 
 
 def _about(store: Store, days: Sequence[date]) -> dict[str, object]:

@@ -83,7 +83,7 @@ def attach(network: CranPM, lora: Lora, parts: Sequence[Part], seed: int) -> Pef
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(network, config)  # type: ignore[arg-type,return-value]
+        return get_peft_model(network, config)
 
 
 def trainable_by_part(network: nn.Module) -> dict[str, int]:
@@ -123,7 +123,7 @@ def write_peft_files(folder: Path, wrapped: PeftModel, network: nn.Module | None
     }
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "adapter_model.safetensors").chmod(0o644)  # safetensors leaves it readable for its owner alone
-    config = wrapped.peft_config[wrapped.active_adapter]  # type: ignore[index]
+    config = wrapped.peft_config[wrapped.active_adapter]
     values = {**config.to_dict(), "inference_mode": True, "base_model_name_or_path": None}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in values.items()}
     (folder / "adapter_config.json").write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 from cranpm.adapt.finetune import Adapting
 from cranpm.adapt.local_data import serves
 from cranpm.adapt.local_days import MONTH, LocalDays, choose_days, divide, folds, spread
-from cranpm.adapt.settings import DEFAULT, PARTS, adaptation, read_settings, settings_hash
+from cranpm.adapt.settings import DEFAULT, PARTS, Settings, adaptation, read_settings, settings_hash
 from cranpm.data.days import day_range, parse_days
 from cranpm.data.progress import Progress
 from cranpm.data.store import Store
@@ -58,17 +58,7 @@ def plan(asked: Asked, tell: Progress) -> tuple[Adapting, list[str]]:
     region = load_region(asked.region)
     base = load(asked.base, random_weights=asked.random_weights)
     path = asked.settings or DEFAULT
-    settings = read_settings(path)
-    if asked.parts == ("none",):
-        settings = replace(settings, parts=())
-    elif asked.parts:
-        if unknown := [part for part in asked.parts if part not in PARTS]:
-            raise CranpmError(f"--parts {unknown[0]}: expected {', '.join(PARTS)}, with commas")
-        if "output" in asked.parts and base.config.output != "scale":
-            raise CranpmError(f"--parts output: the output of '{base.name}' only changes today's map; leave it out")
-        settings = replace(settings, parts=asked.parts)
-    if asked.full and asked.parts:
-        raise CranpmError("--full trains every part: leave --parts out")
+    settings = _settings(asked, path, base)
     kind = "full" if asked.full else "lora"
     recipe = adaptation(f"{region.name}-{kind}", region.name, base, settings, full=asked.full)
     data = asked.data or _sample(region, asked.months or SAMPLE_MONTHS, tell)
@@ -85,6 +75,22 @@ def plan(asked: Asked, tell: Progress) -> tuple[Adapting, list[str]]:
         f"{line} --out {out} --resume", local=local, baselines=baselines, out=out,
     )  # fmt: skip
     return run, notes
+
+
+def _settings(asked: Asked, path: Path, base: Checkpoint) -> Settings:
+    """The file, with the parts that were asked for."""
+    settings = read_settings(path)
+    if asked.full and asked.parts:
+        raise CranpmError("--full trains every part: leave --parts out")
+    if not asked.parts:
+        return settings
+    if asked.parts == ("none",):
+        return replace(settings, parts=())
+    if unknown := [part for part in asked.parts if part not in PARTS]:
+        raise CranpmError(f"--parts {unknown[0]}: expected {', '.join(PARTS)}, with commas, or none")
+    if "output" in asked.parts and base.config.output != "scale":
+        raise CranpmError(f"--parts output: the output of '{base.name}' only changes today's map; leave it out")
+    return replace(settings, parts=tuple(part for part in PARTS if part in asked.parts))
 
 
 def _sample(region: Region, months: int, tell: Progress) -> Path:
