@@ -51,8 +51,8 @@ class Adapter:
         region: the pack it was trained on.
         channels, maps: the inputs of the base, in its order.
         leads: leads in days it was trained for.
-        days: the local period: the issue days of "train" and, where some were held out, "validate", as
-            `cranpm.data.days.format_days` writes them.
+        days: the local period: all days that examples of "train" and, where some were held out, of "validate" read or
+            are to forecast, as `cranpm.data.days.format_days` writes them.
         simulated: whether these days are of the sample world.
         scores: what it reached on the days held out.
         licence: of the tensors.

@@ -128,7 +128,7 @@ def shared_days(spec: EngineSpec, days: Sequence[dt.date], leads: Sequence[int])
     """A warning where issue days share maps with those that the adapter was trained or chosen on; else empty."""
     from cranpm.data.days import needed_days, parse_days
 
-    seen = {day for text in spec.adapter_days.values() for day in needed_days(parse_days(text), spec.trained_leads)}
+    seen = {day for text in spec.adapter_days.values() for day in parse_days(text)}
     shared = sum(not seen.isdisjoint(needed_days([day], leads)) for day in days)
     if not shared:
         return ""

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cranpm.forecast.source
+from cranpm.data.days import format_days, needed_days
 from cranpm.data.progress import silent
 from cranpm.errors import CranpmError
 from cranpm.forecast.commands import _known_past, forecast, write_day
@@ -145,7 +146,8 @@ def test_a_report_names_the_adapter_and_days_it_has_seen(shell, base, adapters, 
     pytest.importorskip("scores")
     pytest.importorskip("skimage")
     seen = shutil.copytree(adapters[0].home, tmp_path / "seen")
-    write_manifest(seen, replace(about(base), days={"train": str(DAY)}))
+    local = format_days(needed_days([DAY]))
+    write_manifest(seen, replace(about(base), days={"train": local}))
     days = f"{FIRST + dt.timedelta(days=1)}..{FIRST + dt.timedelta(days=4)}"
     words = ("india", "--days", days, "--leads", "1", "--model", base.folder, "--device", "cpu")
     done = shell(evaluate, *words, "--adapter", seen, "--out", "report")
@@ -153,7 +155,7 @@ def test_a_report_names_the_adapter_and_days_it_has_seen(shell, base, adapters, 
     document = json.loads((tmp_path / "report" / "report.json").read_text())
     made = document["provenance"]["adapter"]
     assert (document["adapter"], made["hash"], made["region"]) == ("seen", adapters[0].hash, "india")
-    assert made["simulated"] is True and made["days"] == {"train": str(DAY)}
+    assert made["simulated"] is True and made["days"] == {"train": local}
     assert any("4 of the 4 days share maps" in note for note in document["notes"])
     page = (tmp_path / "report" / "report.html").read_text()
     for words in ("tiny with adapter seen over", "adapted to simulated india", adapters[0].hash[:16], "flatter it"):
@@ -161,10 +163,10 @@ def test_a_report_names_the_adapter_and_days_it_has_seen(shell, base, adapters, 
 
 
 def test_days_are_shared_where_an_input_or_a_truth_is(base, adapters):
-    spec = replace(ConstantEngine().spec, adapter="a", adapter_days={"train": "2021-07-10"}, trained_leads=(1, 2, 3))
+    spec = replace(ConstantEngine().spec, adapter="a", adapter_days={"train": "2021-07-09..2021-07-13"})
     days = [dt.date(2021, 7, day) for day in range(1, 31)]
     shared = [day.day for day in days if shared_days(spec, [day], (1,))]
-    assert shared == list(range(8, 15))  # needs t-1..t+1; the adapter saw 9..13
+    assert shared == list(range(8, 15))  # needs t-1..t+1
     assert shared_days(replace(spec, adapter_days={}), days, (1,)) == ""
 
 
