@@ -171,6 +171,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="variants of the study, with commas")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--phase", choices=("select", "score"), default="score")
+    parser.add_argument("--no-scores", action="store_true", help="only make the runs")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
     given = parser.parse_args()
@@ -182,6 +183,8 @@ def main() -> None:
     jobs = [(variant, seed) for seed in range(given.seeds) for variant in variants]
     with ThreadPoolExecutor(given.processes) as pool:
         made = list(pool.map(lambda job: adapt(given.region, given.data, *job, folder, given.base), jobs))
+    if given.no_scores:
+        return
     found = compare(given.region, given.data, made, given.phase, folder, given.base)
     text = table(found)
     (folder / f"{given.phase}.md").write_text(text + "\n", encoding="utf-8")
