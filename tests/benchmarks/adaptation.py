@@ -143,6 +143,39 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def picture(found: dict[str, Any], path: Path) -> None:
+    """RMSE against days, mean and range over the seeds, beside zero-shot and the baselines, a panel for each lead."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    groups, leads = dict(rows(found)), list(found["rows"][0]["leads"])
+    curve = sorted((int(name.split("-")[0]), group) for name, group in groups.items() if name.endswith("-days"))
+    figure, axes = plt.subplots(1, len(leads), figsize=(4 * len(leads), 3.6), constrained_layout=True)
+    for axis, lead in zip(axes, leads, strict=True):
+        scores = [[row["leads"][lead]["rmse"] for row in group] for _, group in curve]
+        means = [statistics.mean(values) for values in scores]
+        spread = [
+            [mean - min(values) for mean, values in zip(means, scores, strict=True)],
+            [max(values) - mean for mean, values in zip(means, scores, strict=True)],
+        ]
+        axis.errorbar([days for days, _ in curve], means, spread, marker="o", capsize=3, label="adapter")
+        for name, group in groups.items():
+            if name.endswith("-days") or group[0]["kind"] == "truth" or lead not in group[0]["leads"]:
+                continue
+            level = group[0]["leads"][lead]["rmse"]
+            if level < 1.4 * max(means):
+                axis.axhline(level, lw=1, ls="--", color=f"C{1 + len(axis.lines) % 8}", label=name)
+        axis.set(xscale="log", title=f"T+{lead}", xlabel="local days", ylabel="RMSE, µg/m³")
+        axis.set_xticks([days for days, _ in curve], [str(days) for days, _ in curve])
+        axis.minorticks_off()
+    axes[-1].legend(fontsize=7)
+    world = "simulated " if found["simulated"] else ""
+    figure.suptitle(f"{world}{found['region']}: what more local days buy")
+    figure.savefig(path, dpi=130)
+
+
 def _value(scores: dict[str, Any], column: str) -> float | None:
     if column in ("RMSE", "bias"):
         return scores[column.lower()]
@@ -188,6 +221,8 @@ def main() -> None:
     found = compare(given.region, given.data, made, given.phase, folder, given.base)
     text = table(found)
     (folder / f"{given.phase}.md").write_text(text + "\n", encoding="utf-8")
+    if given.study == "days":
+        picture(found, folder / f"{given.phase}.png")
     print(text)
 
 
