@@ -131,7 +131,7 @@ def rows(found: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def table(found: dict[str, Any]) -> str:
     """Means and standard deviations over seeds, as Markdown."""
     leads = list(found["rows"][0]["leads"])
-    columns = ("RMSE", "bias", "frequency bias 60", "120", "CSI 60", "120", "95th percentile")
+    columns = ("RMSE", "bias", "frequency bias 60", "frequency bias 120", "CSI 60", "CSI 120", "95th percentile")
     head = ["row", "seeds", *(f"{name} (T+{', T+'.join(leads)})" for name in columns)]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for name, group in rows(found):
