@@ -108,7 +108,7 @@ class Adapting(Plan):
         """
         super().run(resume=resume, prepared=prepared, tell=tell)
         if self.first and self.interruption.stopped_at is None:
-            self._find_detail()
+            self._finish()
             swap_folder(self.folder / BEST, self.out)
 
     def make_days(self, prepared: Progress) -> LocalData:
@@ -146,8 +146,8 @@ class Adapting(Plan):
             self.base, name=self.out.name, region=self.region.name, simulated=self.simulated, provenance=provenance
         )
 
-    def _find_detail(self) -> None:
-        """How much of today's detail the best weights are to take over here; the base was told so for elsewhere."""
+    def _finish(self) -> None:
+        """Score what is kept, and find how much of today's detail it is to take over; the base was told so for elsewhere."""
         best = self.folder / BEST
         if self.adaptation.full:
             checkpoint = read_checkpoint(best)
@@ -160,7 +160,9 @@ class Adapting(Plan):
         changed = {name: torch.from_numpy(values) for name, values in merged(adapter, tensors).items()}
         network.load_state_dict(changed, strict=False)
         shares = detail_shares(network, self.examples.held_out, self.seed, DRAWS)
-        write_manifest(best, replace(adapter, detail=shares))
+        found = validate(network, self.examples.held_out, self.recipe.validation, half=self.half).rmse()
+        kept = {"validation_rmse": {str(lead): model for lead, (model, _) in found.items()}}  # at its strength
+        write_manifest(best, replace(adapter, detail=shares, scores={**adapter.scores, **kept}))
 
     @property
     def simulated(self) -> bool:
@@ -252,7 +254,9 @@ class AdapterKeeper(Keeper):
     def _write_adapter(self, folder: Path, about: Checkpoint, module: Adapted) -> None:
         plan, config = self.plan, about.config
         folder.mkdir()
-        write_peft_files(folder, module.wrapped[0], module.validated)
+        assert plan.adaptation.settings is not None
+        strength = plan.adaptation.settings.strength
+        write_peft_files(folder, module.wrapped[0], module.validated, plan.base.network(), strength)
         if (plan.folder / BASELINES).is_file():
             shutil.copyfile(plan.folder / BASELINES, folder / BASELINES)
         scored = ("step", "validation_rmse", "validation_rmse_persistence", "validation_rmse_zero_shot")

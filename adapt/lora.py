@@ -109,21 +109,32 @@ def adapter_tensors(wrapped: PeftModel, network: nn.Module | None = None) -> dic
     return {name: tensor.detach().float().cpu().clone().contiguous() for name, tensor in state.items()}
 
 
-def write_peft_files(folder: Path, wrapped: PeftModel, network: nn.Module | None = None) -> None:
+def write_peft_files(
+    folder: Path, wrapped: PeftModel, network: nn.Module | None = None, base: nn.Module | None = None,
+    strength: float = 1.0,
+) -> None:  # fmt: skip
     """Write peft's two files as peft does, without its model card and without this machine's paths.
 
-    Arguments as `adapter_tensors`. The matrices A and B are stored in half precision: 0.05 % of an update that is
-    itself small, for half the bytes.
+    The matrices A and B are stored in half precision: 0.05 % of an update that is itself small, for half the bytes.
+
+    Args:
+        folder: where to.
+        wrapped, network: as `adapter_tensors`.
+        base: the network that was adapted; needed for parts that are trained whole, if the strength is not 1.
+        strength: how much of the change from the base is written.
     """
     from safetensors.torch import save_file
 
-    tensors = {
-        name: tensor.half() if ".lora_" in name else tensor
-        for name, tensor in adapter_tensors(wrapped, network).items()
-    }
+    tensors, before = adapter_tensors(wrapped, network), {} if base is None else base.state_dict()
+    for name, tensor in tensors.items():
+        if ".lora_" in name:
+            tensors[name] = tensor.half()
+        elif strength != 1.0:
+            tensors[name] = torch.lerp(before[name.removeprefix(PREFIX)], tensor, strength)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "adapter_model.safetensors").chmod(0o644)  # safetensors leaves it readable for its owner alone
     config = wrapped.peft_config[wrapped.active_adapter]
     values = {**config.to_dict(), "inference_mode": True, "base_model_name_or_path": None}
+    values["lora_alpha"] *= strength  # the update is alpha / rank B A
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in values.items()}
     (folder / "adapter_config.json").write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -78,6 +78,8 @@ class Settings:
         blocks: how the local days are divided.
         batch, objective, validation: as in a recipe; without hotspots in the window `hotspot_ratio` does nothing.
         learning_rates, schedule: how the optimiser runs.
+        strength: how much of what was learned is kept, 0 to 1: the rest of the way from the base is taken back
+            (Wortsman et al. 2022). One year's days are more or less polluted than usual, and a whole step overshoots.
     """
 
     lora: Lora
@@ -88,6 +90,7 @@ class Settings:
     learning_rates: LearningRates
     schedule: Steps
     validation: Validation
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ def read_settings(path: Path) -> Settings:
     for name, rate in (*above_zero, ("schedule.clip", schedule.clip), ("objective.high", settings.objective.high)):
         if not rate > 0:
             raise CranpmError(f"{path}: {name} {rate:g}: more than 0 is needed")
+    if not 0 < settings.strength <= 1:
+        raise CranpmError(f"{path}: strength {settings.strength:g}: more than 0, up to 1 is needed")
     if not 0 <= schedule.average < 1:
         raise CranpmError(f"{path}: schedule.average {schedule.average:g}: 0 to below 1 is needed")
     if not 0 <= lora.dropout < 1 or not 0 <= settings.batch.hotspot_ratio <= 1:

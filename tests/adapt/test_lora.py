@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from torch import nn
 from cranpm.adapt.lora import attach, target_names, trainable_by_part, whole_names, write_peft_files
 from cranpm.adapt.settings import DEFAULT, Lora, read_settings
 from cranpm.errors import CranpmError
+from cranpm.model.adapter import Adapter, merged, read_adapter, write_manifest
 from cranpm.model.config import PAPER_96M, plus
 from cranpm.model.network import CranPM
 from cranpm.model.statistics import nominal
@@ -114,3 +116,29 @@ def test_an_adapter_of_the_papers_network_at_rank_8_takes_no_more_than_5_megabyt
     made = CranPM(PAPER_96M, nominal())
     write_peft_files(tmp_path, attach(made, read_settings(DEFAULT).lora, (), seed=0))
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 5_000_000
+
+
+def test_half_the_strength_is_half_the_way_from_the_base(tmp_path: Path):
+    """In every tensor: of updates by alpha, of parts trained whole by their own numbers."""
+    made, base = network(PLUS), network(PLUS)
+    wrapped = attach(made, LORA, ("output", "decoder"), seed=0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.requires_grad:
+                parameter.copy_((parameter + 0.05).half().float())
+    changed = {}
+    for name, strength in (("whole", 1.0), ("half", 0.5)):
+        (tmp_path / name).mkdir()
+        write_peft_files(tmp_path / name, wrapped, None, base, strength)
+        write_manifest(tmp_path / name, about())
+        state = {key: tensor.numpy() for key, tensor in base.state_dict().items()}
+        changed[name] = {
+            key: values - state[key] for key, values in merged(read_adapter(tmp_path / name), state).items()
+        }
+    assert changed["whole"].keys() == changed["half"].keys() and len(changed["whole"]) > 20
+    for key, whole in changed["whole"].items():
+        assert np.abs(whole).max() > 0 and np.allclose(changed["half"][key], 0.5 * whole, atol=1e-6)
+
+
+def about() -> Adapter:
+    return Adapter("a", "tiny-plus", "0" * 64, "india", PLUS.channels, PLUS.maps, (1, 2, 3), {"train": "2021-01-01"})
