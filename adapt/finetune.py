@@ -147,7 +147,7 @@ class Adapting(Plan):
         )
 
     def _finish(self) -> None:
-        """Score what is kept, and find how much of today's detail it is to take over; the base was told so for elsewhere."""
+        """Score what is kept, and find its shares of detail: the base knows those of elsewhere."""
         best = self.folder / BEST
         if self.adaptation.full:
             checkpoint = read_checkpoint(best)

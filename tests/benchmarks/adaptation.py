@@ -31,7 +31,7 @@ from cranpm.data.days import ONE_DAY, day_range, format_days
 
 YEAR = day_range(dt.date(2021, 1, 1), dt.date(2021, 12, 31))
 """Where local days come from."""
-APART = 12
+APART = 10
 """Days between scored issue days: an issue day reads and forecasts five days, so the two phases share none."""
 AMOUNTS = (15, 30, 60, 90, 180)
 
@@ -61,6 +61,7 @@ SETTINGS = (
     Variant("updates alone", changed={"parts": []}),
     Variant("updates of embeddings too", changed={"parts": [], "lora": {"targets": ["attention", "mlp", "embedding"]}}),
     Variant("with output", changed={"parts": ["output", "decoder", "embeddings"]}),
+    Variant("whole strength", changed={"strength": 1.0}),
     Variant("rank 2", changed={"lora": {"rank": 2, "alpha": 4.0}}),
     Variant("rank 32", changed={"lora": {"rank": 32, "alpha": 64.0}}),
     Variant("high days twice", changed={"objective": {"pixel": 1.0, "high": 2.0, "above": 90.0}}),
@@ -78,8 +79,8 @@ def local_days(variant: Variant) -> list[dt.date]:
 
 
 def scored_days(phase: str) -> tuple[dt.date, ...]:
-    """Issue days of 2022, every twelfth: from the 5th of January to choose, from the 11th to report."""
-    first = dt.date(2022, 1, 5 if phase == "select" else 11)
+    """Issue days of 2022, every tenth: from the 5th of January to choose, from the 10th to report."""
+    first = dt.date(2022, 1, 5 if phase == "select" else 10)
     return tuple(first + k * APART * ONE_DAY for k in range((dt.date(2022, 12, 28) - first).days // APART + 1))
 
 
