@@ -129,13 +129,17 @@ def rows(found: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     yield from groups.items()
 
 
-def table(found: dict[str, Any]) -> str:
-    """Means and standard deviations over seeds, as Markdown."""
+ALL_DAYS = ("RMSE", "bias")
+HIGH_DAYS = ("frequency bias 60", "frequency bias 120", "CSI 60", "CSI 120", "95th percentile")
+
+
+def table(found: dict[str, Any], columns: Sequence[str]) -> str:
+    """Means and standard deviations over seeds, leads beside each other, as Markdown."""
     leads = list(found["rows"][0]["leads"])
-    columns = ("RMSE", "bias", "frequency bias 60", "frequency bias 120", "CSI 60", "CSI 120", "95th percentile")
-    head = ["row", "seeds", *(f"{name} (T+{', T+'.join(leads)})" for name in columns)]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines = [f"| T+{' / '.join(leads)} | seeds | {' | '.join(columns)} |", f"|---|---|{'---|' * len(columns)}"]
     for name, group in rows(found):
+        if group[0]["kind"] == "truth":
+            continue
         cells = [
             " / ".join(_mean([_value(row["leads"][lead], column) for row in group]) for lead in leads)
             for column in columns
@@ -190,7 +194,7 @@ def _mean(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "–"
-    digits = 2 if abs(known[0]) >= 1.5 else 3
+    digits = 2
     spread = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
     return f"{statistics.mean(known):.{digits}f}{spread}"
 
@@ -220,7 +224,7 @@ def main() -> None:
     if given.no_scores:
         return
     found = compare(given.region, given.data, made, given.phase, folder, given.base)
-    text = table(found)
+    text = "\n\n".join(table(found, columns) for columns in (ALL_DAYS, HIGH_DAYS))
     (folder / f"{given.phase}.md").write_text(text + "\n", encoding="utf-8")
     if given.study == "days":
         picture(found, folder / f"{given.phase}.png")
