@@ -17,6 +17,7 @@ COMMANDS = {
     "train": Entry("cranpm.train.commands:train", "Train a checkpoint on a region."),
     "adapt": Entry("cranpm.adapt.commands:adapt", "Adapt a model to a region's own days (LoRA)."),
     "adapter": Entry("cranpm.adapt.adapter_commands:app", "Adapters: what is in one, its worth, merging it."),
+    "federate": Entry("cranpm.clients.commands:app", "Adapt together with other agencies; tiles stay at home."),
     "ablate": Entry("cranpm.train.commands:ablate", "Which mechanisms earn their place, on the sample world."),
     "intervene": Entry("cranpm.verify.commands:intervene", "What a trained model does with its inputs: alter them."),
     "sample": Entry("cranpm.sample.commands:sample", "Write simulated days of a region in the providers' formats."),

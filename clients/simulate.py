@@ -1,0 +1,123 @@
+"""A federation of four simulated agencies on one machine: the same app, the coordinator and all agencies in a folder.
+
+OUT/federation.yaml, rounds.jsonl, rounds/, choices.json, report.html    the coordinator's
+OUT/agencies/NAME/                                                       each agency's own
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cranpm.adapt.settings import DEFAULT
+from cranpm.clients.agency import FILE as AGENCY
+from cranpm.clients.book import LINES, Line
+from cranpm.clients.federation import FILE as FEDERATION
+from cranpm.clients.federation import Robust
+from cranpm.clients.method import Method
+from cranpm.clients.places import PLACES, agency_days, make_stores, public_days
+from cranpm.data.days import format_days
+from cranpm.data.progress import Progress
+from cranpm.errors import CranpmError
+from cranpm.folders import write_whole
+
+AGENCIES = "agencies"
+LENIENT = 0.02
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What is simulated.
+
+    Attributes:
+        method, robust, rounds, steps, personal, seed: as in `federation.yaml`.
+        days: each agency's own days.
+        base: the model that is adapted.
+    """
+
+    method: Method = "fedavg"
+    robust: Robust = "clip"
+    rounds: int = 5
+    steps: int = 8
+    personal: int = 16
+    seed: int = 0
+    days: int = 148
+    base: str = "europe-sample"
+
+
+QUICK = {"rounds": 2, "steps": 1, "personal": 1, "days": 40}
+"""A federation that only shows that everything works."""
+
+
+def prepare(wanted: Simulation, out: Path, cache: Path, tell: Progress) -> None:
+    """Simulate the days and write the folders of coordinator and agencies.
+
+    Raises:
+        CranpmError: the folder holds a federation already.
+    """
+    if (out / LINES).exists():
+        raise CranpmError(f"{out}: holds a federation already; go on with --resume, or give another --out")
+    own, public = agency_days(wanted.days), public_days(wanted.days)
+    stores = make_stores(PLACES, (*own, *public), wanted.seed, cache, tell)
+    write_whole(out / "settings.yaml", yaml.safe_dump(_settings(wanted), sort_keys=False).encode())
+    for place in PLACES:
+        _write(
+            out / AGENCIES / place.name / AGENCY,
+            {
+                "name": place.name,
+                "region": place.region,
+                "data": str(stores[place.name]),
+                "base": wanted.base,
+                "settings": "../../settings.yaml",
+                "days": format_days(own),
+            },
+        )
+    shown = [{"region": p.region, "data": str(stores[p.name]), "days": format_days(public)} for p in PLACES]
+    named = ("method", "robust", "rounds", "steps", "personal", "seed", "base")
+    plan = {name: getattr(wanted, name) for name in named}
+    _write(
+        out / FEDERATION,
+        {**plan, "least": 3, "tolerance": LENIENT, "settings": "settings.yaml", "public": shown},
+    )
+
+
+def run(out: Path, *, resume: bool, tell: Callable[[Line], None], preparing: Progress) -> dict[str, Any]:
+    """Run the rounds in this process and write the report.
+
+    Returns:
+        What the agencies told after the last round, by name.
+    """
+    from cranpm.clients import app
+    from cranpm.clients.coordinator import Coordinator
+    from cranpm.clients.flapp.client_app import app as client_app
+    from cranpm.clients.grid import InProcessGrid
+    from cranpm.clients.report import write_report
+
+    folders = sorted(path.parent for path in (out / AGENCIES).glob(f"*/{AGENCY}"))
+    if not folders:
+        raise CranpmError(f"{out}: no agency there; run `cranpm federate simulate --out {out}` without --resume")
+    nodes = {number: {"agency": str(folder)} for number, folder in enumerate(folders, start=1)}
+    names = {number: folder.name for number, folder in enumerate(folders, start=1)}
+    for folder in folders:  # opened here, so that their preparations can be seen
+        app.open_agency(folder, preparing)
+    told = Coordinator(out, tell).run(InProcessGrid(client_app, nodes, {}), names, resume=resume)
+    write_report(out)
+    return told
+
+
+def _settings(wanted: Simulation) -> dict[str, Any]:
+    """The package's settings with batches and validations that two cores manage in minutes."""
+    values = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    values["blocks"] = {"train": 24, "held_out": 13}
+    values["batch"] |= {"days": 6, "tiles_per_day": 2}
+    values["validation"] = {"every": 2, "tiles": 2}
+    values["learning_rates"]["lora"] = 1.0e-3
+    return values
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    write_whole(path, yaml.safe_dump(values, sort_keys=False).encode())
