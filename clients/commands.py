@@ -13,9 +13,6 @@ from cranpm.options import plain_warnings
 if TYPE_CHECKING:
     from cranpm.clients.book import Line
 
-NEEDS = ("torch", "safetensors", "peft", "flwr")
-"""What an agency and a coordinator need beside the base install."""
-
 
 class FederateGroup(LazyGroup):
     """What runs on one machine here; what runs between machines from `deploy_commands`."""
@@ -64,17 +61,15 @@ def simulate(
 
     from rich.console import Console
 
+    from cranpm.clients.quiet import quiet
     from cranpm.data.progress import progress_bar
-    from cranpm.errors import CranpmError, require
+    from cranpm.errors import CranpmError
     from cranpm.folders import cache_folder
 
     plain_warnings()
-    for module in NEEDS:
-        require(module, extra="federate")
-    from cranpm.clients.quiet import quiet
+    quiet()
     from cranpm.clients.simulate import QUICK, Simulation, prepare, run
 
-    quiet()
     if wrong := next((v for v, known in ((method, METHODS), (robust, ROBUST)) if v not in known), None):
         raise CranpmError(f"'{wrong}': expected one of {', '.join(METHODS)} and one of {', '.join(ROBUST)}")
     given = {"rounds": rounds, "steps": steps}

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cranpm.adapt
 from cranpm.clients.agency_name import check_name
 from cranpm.clients.approval import app_folder, fingerprint
 from cranpm.clients.federation import FILE as FEDERATION
@@ -28,6 +29,7 @@ from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 
 FILE, NODES, AUTHORITY = "coordinator.json", "nodes.json", "ca.crt"
+DEFAULT = Path(cranpm.adapt.__file__).parent / "configs" / "default.yaml"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,6 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
     Raises:
         CranpmError: the name is taken, the SuperLink does not run, or it refuses the key.
     """
-    from cranpm.adapt.settings import DEFAULT
     from cranpm.model.registry import load
 
     check_name(name)
@@ -118,7 +119,7 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
     known[str(number)] = name
     write_whole(folder / NODES, (json.dumps(known, indent=1) + "\n").encode())
     base = load(str(folder / plan.base) if "/" in plan.base else plan.base)
-    settings = folder / plan.settings if plan.settings else DEFAULT
+    settings = folder / plan.settings if plan.settings else DEFAULT  # adapt.settings would import torch
     made = Invitation(
         agency=name,
         address=places.address,

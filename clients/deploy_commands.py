@@ -91,7 +91,7 @@ def join(
     from cranpm.clients.joining import join as take_part
 
     _ready()
-    raise typer.Exit(take_part(invitation, folder, region, data, days, base, approve, tell_scores))
+    take_part(invitation, folder, region, data, days, base, approve, tell_scores)
 
 
 def run(
@@ -118,14 +118,10 @@ def run(
 
 
 def _ready() -> None:
-    from cranpm.clients.commands import NEEDS
     from cranpm.clients.quiet import quiet
-    from cranpm.errors import require
 
     plain_warnings()
     quiet()
-    for module in NEEDS:
-        require(module, extra="federate")
 
 
 def _fingerprint(public: Path) -> str:

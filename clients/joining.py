@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
@@ -11,7 +13,7 @@ from cranpm.clients.approval import fingerprint
 from cranpm.clients.deploy import AUTHORITY, node_command
 from cranpm.clients.invitation import Invitation, read_invitation
 from cranpm.clients.keys import NODE_KEY, check_private
-from cranpm.clients.processes import free_port, keep_running
+from cranpm.clients.processes import free_port, surroundings
 from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 from cranpm.model.registry import load
@@ -19,11 +21,10 @@ from cranpm.model.registry import load
 
 def join(
     path: Path, folder: Path, region: str, data: Path, days: str, base: str, approve: str, tell_scores: bool
-) -> int:
+) -> NoReturn:
     """Take part until a person ends it; arguments as on the command line.
 
-    Returns:
-        The SuperNode's exit status.
+    This process becomes the SuperNode: nothing of what was loaded to look at the store stays in memory.
 
     Raises:
         CranpmError: the invitation, the app, the base or the store cannot serve.
@@ -51,7 +52,8 @@ def join(
     }
     write_whole(folder / FILE, yaml.safe_dump(values, sort_keys=False).encode())
     _ = Agency(folder).shares  # a store without the days is refused here, not in the first round
-    return keep_running([node_command(folder, invitation, free_port())], folder)
+    command = node_command(folder, invitation, free_port())
+    os.execve(command[0], command, surroundings(folder))
 
 
 def check_app(invitation: Invitation, approve: str) -> None:

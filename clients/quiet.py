@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib.util import find_spec
+
+from cranpm.errors import MissingExtra
+
+NEEDS = ("torch", "safetensors", "peft", "flwr")
+"""What an agency and a coordinator need beside the base install."""
 
 SWITCHES = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -18,7 +24,15 @@ SWITCHES = {
 
 
 def quiet() -> None:
-    """Set the switches in this process, and let Flower log what is wrong only."""
+    """Set the switches in this process, and let Flower log what is wrong only.
+
+    Raises:
+        MissingExtra: something is not installed; looked up, not imported: that takes ten seconds.
+    """
+    if lacking := [name for name in NEEDS if find_spec(name) is None]:
+        raise MissingExtra(
+            f"'{lacking[0]}' is not installed and this command needs it: pip install \"cranpm[federate]\""
+        )
     os.environ.update(SWITCHES)
     logging.getLogger("flwr").setLevel(logging.WARNING)
 

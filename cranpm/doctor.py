@@ -23,6 +23,7 @@ OPTIONAL = {
     "terrain": ("rasterio",),
     "train": ("torch", "safetensors", "lightning"),
     "adapt": ("peft",),
+    "federate": ("flwr",),
 }
 NEEDS = {
     "region list, show, check, new": (),
@@ -33,6 +34,7 @@ NEEDS = {
     "adapt (a store)": ("train", "adapt"),
     "adapt (simulated days)": ("stations", "terrain", "train", "adapt"),
     "adapter info": ("train",),
+    "federate": ("train", "adapt", "federate"),
     "adapter merge, compare": ("train", "adapt"),
     "ablate": ("train",),
     "intervene (a store)": ("train",),
