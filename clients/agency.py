@@ -1,13 +1,16 @@
 """An agency: its store, its days, and what it does in a round. It runs where the data are, and only there.
 
 FOLDER/agency.yaml    which pack, store, base and settings
-FOLDER/kept/          tensors that never leave, one file a round (FedSA-LoRA)
-FOLDER/past/          what was fitted on the local past
+FOLDER/kept/…/        tensors that never leave, one file a round (FedSA-LoRA); a folder for each federation
+FOLDER/past/…/        what was fitted on the local past; a folder for each choice of days
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import resource
+import shutil
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,7 +31,7 @@ from cranpm.clients.tensors import read_file, write_file
 from cranpm.clients.training import Stretch, put_tensors, read_tensors, train, with_adapter
 from cranpm.config import read_config
 from cranpm.data.dataset import Examples
-from cranpm.data.days import parse_days
+from cranpm.data.days import format_days, parse_days
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
@@ -123,6 +126,11 @@ class Agency:
         return self._examples(selecting=False).held_out
 
     @property
+    def past(self) -> Path:
+        """Where fits of the local past lie: another choice of days has others."""
+        return self.folder / "past" / _digest([str(self.store.path), format_days(self.shares.train)])
+
+    @property
     def half(self) -> bool:
         """Whether bfloat16 pays here."""
         return bfloat16_pays(torch.device("cpu"))
@@ -150,6 +158,8 @@ class Agency:
                 f"the coordinator asks for base {order.base_hash[:12]}… and rank {order.rank}, this agency has "
                 f"'{self.recipe.base.name}' ({self.recipe.base.hash[:12]}…) and rank {rank}: agree on both"
             )
+        if not all(np.isfinite(values).all() for values in tensors.values()):
+            raise CranpmError("the coordinator's adapter is not finite; tell the coordinator")
         network = self.network(order.seed)
         put_tensors(network, {**tensors, **self.kept_before(order)})
         before = self.score(network, self.data.held_out)
@@ -180,19 +190,22 @@ class Agency:
         """
         if order.method != "fedsa-lora":
             return {}
-        rounds = [int(path.stem) for path in self._kept.glob("[0-9]*.safetensors") if int(path.stem) < order.round]
-        return read_file(self._kept / f"{max(rounds):04}.safetensors") if rounds else {}
+        kept = self._kept(order)
+        rounds = [int(path.stem) for path in kept.glob("[0-9]*.safetensors") if int(path.stem) < order.round]
+        return read_file(kept / f"{max(rounds):04}.safetensors") if rounds else {}
 
-    @property
-    def _kept(self) -> Path:
-        return self.folder / "kept"
+    def _kept(self, order: Order) -> Path:
+        return self.folder / "kept" / _digest({**order.to_config(), "round": 0})
 
     def _keep(self, order: Order, tensors: Tensors) -> None:
-        if order.method == "fedsa-lora":
-            write_file(self._kept / f"{order.round:04}.safetensors", tensors)
+        if order.method != "fedsa-lora":
+            return
+        if order.round == 1:  # of an earlier federation with the same orders
+            shutil.rmtree(self._kept(order), ignore_errors=True)
+        write_file(self._kept(order) / f"{order.round:04}.safetensors", tensors)
 
     def _examples(self, *, selecting: bool) -> LocalData:
-        past = self.folder / "past"
+        past = self.past
         past.mkdir(parents=True, exist_ok=True)
         baselines = self._path(self.file.baselines) if self.file.baselines else None
         recipe = replace(self.recipe, batch=replace(self.recipe.batch, hotspot_ratio=0.0))
@@ -206,3 +219,7 @@ class Agency:
 
     def _path(self, path: Path) -> Path:
         return path if path.is_absolute() else self.folder / path
+
+
+def _digest(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

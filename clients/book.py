@@ -1,6 +1,7 @@
 """What a coordinator keeps: a line for every round and every round's adapter, so that a killed run goes on.
 
 FOLDER/rounds.jsonl          one line a round: who took part, scores, bytes, who was rejected and why
+FOLDER/choices.json          what agencies told after the last round
 FOLDER/rounds/0003/          the adapter after round 3 in float32, as peft's two files (0000: where all begin)
 """
 
@@ -21,7 +22,7 @@ from cranpm.clients.tensors import read_file, write_file
 from cranpm.errors import CranpmError
 from cranpm.folders import swap_folder, write_whole
 
-LINES, ROUNDS = "rounds.jsonl", "rounds"
+LINES, ROUNDS, CHOICES = "rounds.jsonl", "rounds", "choices.json"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 

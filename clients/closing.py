@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flwr.app import ConfigRecord, Message, RecordDict
 
+from cranpm.clients.book import CHOICES
 from cranpm.clients.message import LAST_SCALARS
 from cranpm.clients.records import ARRAYS, CONFIG, METRICS, to_arrays
 from cranpm.folders import write_whole
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
     from cranpm.clients.coordinator import Coordinator
-
-FILE = "choices.json"
 
 
 def close_federation(coordinator: Coordinator, grid: Grid) -> dict[str, Any]:
@@ -31,9 +30,10 @@ def close_federation(coordinator: Coordinator, grid: Grid) -> dict[str, Any]:
     nodes = sorted(grid.get_node_ids(), key=desk.name_of)
     messages = [Message(record, dst_node_id=node, message_type="evaluate") for node in nodes]
     told: dict[str, Any] = {desk.name_of(node): {"problem": "no answer"} for node in nodes}
-    for reply in grid.send_and_receive(messages, timeout=coordinator.plan.timeout):
+    timeout = coordinator.plan.timeout * (coordinator.plan.rounds + 1)  # each makes the steps of all rounds, alone
+    for reply in grid.send_and_receive(messages, timeout=timeout):
         told[desk.name_of(reply.metadata.src_node_id)] = _told(reply)
-    write_whole(coordinator.folder / FILE, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+    write_whole(coordinator.folder / CHOICES, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
     return told
 
 

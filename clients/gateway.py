@@ -46,7 +46,7 @@ http {{
   uwsgi_temp_path {home}/unused;
   scgi_temp_path {home}/unused;
   server_tokens off;
-  limit_req_zone $binary_remote_addr zone=each:1m rate=50r/s;
+  limit_req_zone $binary_remote_addr zone=each:1m rate=200r/s;
   limit_conn_zone $binary_remote_addr zone=open:1m;
   server {{
     listen {listen} ssl;
@@ -54,12 +54,14 @@ http {{
     ssl_certificate_key {keys}/server.key;
     ssl_protocols TLSv1.2 TLSv1.3;
     client_max_body_size {BODY};
+    client_body_buffer_size {BODY};  # updates stay in memory: nothing of an agency's is written to this disk
+    proxy_max_temp_file_size 0;
     client_header_timeout 10s;
     client_body_timeout 30s;
     send_timeout 30s;
     keepalive_timeout 75s;
-    limit_req zone=each burst=200 nodelay;
-    limit_conn open 16;
+    limit_req zone=each burst=1000 nodelay;
+    limit_conn open 64;
     error_page 502 504 =503 @away;  # a SuperLink that restarts: nodes wait and try again
     location ~ ^/v1/fleet/(?:{"|".join(CALLS)})$ {{
       limit_except POST {{ deny all; }}

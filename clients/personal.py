@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from cranpm.adapt.local_data import BASELINES
 from cranpm.clients.book import CONFIG, WEIGHTS
-from cranpm.clients.message import Order, Tensors, four_digits
+from cranpm.clients.choice import ADAPTER, FILE, KINDS, PICTURE, Choice
+from cranpm.clients.message import Order, Tensors
 from cranpm.clients.method import is_trained
 from cranpm.clients.peft_config import peft_config
 from cranpm.clients.picture import draw
@@ -31,50 +32,6 @@ from cranpm.model.adapter import Adapter, read_adapter, write_manifest
 
 if TYPE_CHECKING:
     from cranpm.clients.agency import Agency
-
-KINDS = ("zero_shot", "local", "global", "personal")
-NAMES = {
-    "zero_shot": "the base as it is",
-    "local": "the adapter trained alone",
-    "global": "the federation's adapter",
-    "personal": "the federation's adapter, trained further alone",
-}
-ADAPTER, FILE, PICTURE = "adapter", "choice.json", "before_after.png"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What an agency found.
-
-    Attributes:
-        chosen: one of `KINDS`, the lowest on the selection days.
-        select, score: RMSE by kind, mean over leads, ug m-3.
-        persistence: RMSE of persistence on the scoring days.
-        select_days, score_days: which days, as text.
-        simulated: whether they are of the sample world.
-    """
-
-    chosen: str
-    select: dict[str, float]
-    score: dict[str, float]
-    persistence: float
-    select_days: str
-    score_days: str
-    simulated: bool
-
-    def scalars(self) -> dict[str, float]:
-        """What the coordinator may hear (`LAST_SCALARS`)."""
-        return {**{kind: four_digits(self.score[kind]) for kind in KINDS}, "chosen": KINDS.index(self.chosen)}
-
-    @property
-    def sentence(self) -> str:
-        """The recommendation."""
-        own, zero, alone = (self.score[kind] for kind in (self.chosen, "zero_shot", "local"))
-        world = " (simulated)" if self.simulated else ""
-        compared = (
-            f"RMSE {own:.2f} ug m-3 on days that nothing was chosen by{world}; the base {zero:.2f}, alone {alone:.2f}"
-        )
-        return f"Use {NAMES[self.chosen]}: {compared}."
 
 
 def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
@@ -143,7 +100,7 @@ def _write_adapter(folder: Path, agency: Agency, choice: Choice, tensors: Tensor
     assert base is not None
     write_file(folder / WEIGHTS, tensors)
     write_whole(folder / CONFIG, (json.dumps(peft_config(recipe), indent=2, sort_keys=True) + "\n").encode())
-    fitted = agency.folder / "past" / BASELINES
+    fitted = agency.past / BASELINES
     if fitted.is_file():
         shutil.copyfile(fitted, folder / BASELINES)
     write_manifest(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cranpm.clients.book import Book, Line
+from cranpm.clients.choice import KINDS, NAMES, PICTURE
 from cranpm.clients.federation import Federation, read_federation
 from cranpm.clients.message import LAST_SCALARS
-from cranpm.clients.personal import KINDS, NAMES, PICTURE
 from cranpm.clients.status import choices, rejected
 from cranpm.errors import CranpmError
 from cranpm.folders import write_whole

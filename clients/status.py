@@ -9,10 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cranpm.clients.book import Book, Line
-from cranpm.clients.closing import FILE as CHOICES
+from cranpm.clients.book import CHOICES, Book, Line
+from cranpm.clients.choice import KINDS, NAMES
 from cranpm.clients.message import LAST_SCALARS
-from cranpm.clients.personal import KINDS, NAMES
 from cranpm.errors import CranpmError
 
 

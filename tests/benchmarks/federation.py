@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cranpm.clients.closing import FILE as CHOICES
+from cranpm.clients.book import CHOICES
+from cranpm.clients.choice import KINDS
 from cranpm.clients.method import METHODS
-from cranpm.clients.personal import KINDS
 from cranpm.clients.quiet import quiet
 from cranpm.clients.simulate import Simulation, prepare, run
 from cranpm.data.progress import progress_bar

@@ -39,7 +39,8 @@ class Deployment:
     """A coordinator and its agencies as processes, in a folder."""
 
     def __init__(self, folder: Path, rounds: int, **changed: object) -> None:
-        self.folder = write_federation(folder, rounds=rounds, personal=0, steps=2, **changed)
+        values = {"personal": 0, "steps": 2, "timeout": 600.0, **changed}
+        self.folder = write_federation(folder, rounds=rounds, **values)
         self.home = folder / "coordinator"
         (folder / "watch").mkdir()
         (folder / "watch" / "sitecustomize.py").write_text(WATCH)

@@ -1,0 +1,51 @@
+"""What an agency found after the last round, and the names of what it could choose from; needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cranpm.clients.message import four_digits
+
+KINDS = ("zero_shot", "local", "global", "personal")
+NAMES = {
+    "zero_shot": "the base as it is",
+    "local": "the adapter trained alone",
+    "global": "the federation's adapter",
+    "personal": "the federation's adapter, trained further alone",
+}
+ADAPTER, FILE, PICTURE = "adapter", "choice.json", "before_after.png"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What an agency found.
+
+    Attributes:
+        chosen: one of `KINDS`, the lowest on the selection days.
+        select, score: RMSE by kind, mean over leads, ug m-3.
+        persistence: RMSE of persistence on the scoring days.
+        select_days, score_days: which days, as text.
+        simulated: whether they are of the sample world.
+    """
+
+    chosen: str
+    select: dict[str, float]
+    score: dict[str, float]
+    persistence: float
+    select_days: str
+    score_days: str
+    simulated: bool
+
+    def scalars(self) -> dict[str, float]:
+        """What the coordinator may hear (`LAST_SCALARS`)."""
+        return {**{kind: four_digits(self.score[kind]) for kind in KINDS}, "chosen": KINDS.index(self.chosen)}
+
+    @property
+    def sentence(self) -> str:
+        """The recommendation."""
+        own, zero, alone = (self.score[kind] for kind in (self.chosen, "zero_shot", "local"))
+        world = " (simulated)" if self.simulated else ""
+        compared = (
+            f"RMSE {own:.2f} ug m-3 on days that nothing was chosen by{world}; the base {zero:.2f}, alone {alone:.2f}"
+        )
+        return f"Use {NAMES[self.chosen]}: {compared}."
