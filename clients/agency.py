@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from cranpm.adapt.local_data import LocalData
 from cranpm.adapt.local_days import choose_days
-from cranpm.adapt.settings import DEFAULT, Adaptation, adaptation, read_settings
+from cranpm.adapt.settings import Adaptation, adaptation, read_settings
 from cranpm.clients.agency_name import check_name
+from cranpm.clients.federation import SETTINGS
 from cranpm.clients.message import Order, Reply, Tensors, four_digits, in_months
 from cranpm.clients.method import is_trained, sent_part
 from cranpm.clients.share import Shares, share
@@ -103,7 +104,7 @@ class Agency:
     @cached_property
     def recipe(self) -> Adaptation:
         """The base and how it is trained."""
-        settings = read_settings(self._path(self.file.settings) if self.file.settings else DEFAULT)
+        settings = read_settings(self._path(self.file.settings) if self.file.settings else SETTINGS)
         base = self._path(Path(self.file.base)) if "/" in self.file.base else self.file.base
         return adaptation(f"{self.file.name}-federated", self.region.name, load(str(base)), settings, full=False)
 

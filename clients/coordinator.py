@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from cranpm.adapt.settings import DEFAULT, Adaptation, adaptation, read_settings
+from cranpm.adapt.settings import Adaptation, adaptation, read_settings
 from cranpm.clients.book import Book, Line
 from cranpm.clients.desk import Desk
-from cranpm.clients.federation import read_federation
+from cranpm.clients.federation import SETTINGS, read_federation
 from cranpm.clients.message import Order, Tensors
 from cranpm.clients.peft_config import peft_config
 from cranpm.clients.running import check_run
@@ -56,7 +56,7 @@ class Coordinator:
     @cached_property
     def recipe(self) -> Adaptation:
         """The base and the settings of all."""
-        settings = read_settings(self._path(self.plan.settings) if self.plan.settings else DEFAULT)
+        settings = read_settings(self._path(self.plan.settings) if self.plan.settings else SETTINGS)
         base = str(self._path(Path(self.plan.base))) if "/" in self.plan.base else self.plan.base
         return adaptation("federated", "federation", load(base), settings, full=False)
 

@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cranpm.adapt
 from cranpm.clients.agency_name import check_name
 from cranpm.clients.approval import app_folder, fingerprint
 from cranpm.clients.federation import FILE as FEDERATION
-from cranpm.clients.federation import Federation, read_federation
+from cranpm.clients.federation import SETTINGS, Federation, read_federation
 from cranpm.clients.gateway import command as gateway_command
 from cranpm.clients.gateway import write_configuration
 from cranpm.clients.invitation import Invitation, write_invitation
@@ -29,7 +28,6 @@ from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 
 FILE, NODES, AUTHORITY = "coordinator.json", "nodes.json", "ca.crt"
-DEFAULT = Path(cranpm.adapt.__file__).parent / "configs" / "default.yaml"
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
     known[str(number)] = name
     write_whole(folder / NODES, (json.dumps(known, indent=1) + "\n").encode())
     base = load(str(folder / plan.base) if "/" in plan.base else plan.base)
-    settings = folder / plan.settings if plan.settings else DEFAULT  # adapt.settings would import torch
+    settings = folder / plan.settings if plan.settings else SETTINGS
     made = Invitation(
         agency=name,
         address=places.address,

@@ -11,6 +11,8 @@ from cranpm.config import read_config
 from cranpm.errors import CranpmError
 
 FILE = "federation.yaml"
+SETTINGS = Path(__file__).parent / "settings.yaml"
+"""What is trained and how, where a federation does not bring its own."""
 Robust = Literal["clip", "none", "trimmed", "krum"]
 
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import yaml
 
-from cranpm.adapt.settings import DEFAULT
 from cranpm.clients.agency import FILE as AGENCY
 from cranpm.clients.book import LINES, Line
 from cranpm.clients.federation import FILE as FEDERATION
-from cranpm.clients.federation import Robust
+from cranpm.clients.federation import SETTINGS, Robust
 from cranpm.clients.method import Method
 from cranpm.clients.places import PLACES, agency_days, make_stores, public_days
 from cranpm.data.days import format_days
@@ -63,7 +62,7 @@ def prepare(wanted: Simulation, out: Path, cache: Path, tell: Progress) -> None:
         raise CranpmError(f"{out}: holds a federation already; go on with --resume, or give another --out")
     own, public = agency_days(wanted.days), public_days(wanted.days)
     stores = make_stores(PLACES, (*own, *public), wanted.seed, cache, tell)
-    write_whole(out / "settings.yaml", yaml.safe_dump(_settings(wanted), sort_keys=False).encode())
+    write_whole(out / "settings.yaml", SETTINGS.read_bytes())
     for place in PLACES:
         _write(
             out / AGENCIES / place.name / AGENCY,
@@ -107,16 +106,6 @@ def run(out: Path, *, resume: bool, tell: Callable[[Line], None], preparing: Pro
     told = Coordinator(out, tell).run(InProcessGrid(client_app, nodes, {}), names, resume=resume)
     write_report(out)
     return told
-
-
-def _settings(wanted: Simulation) -> dict[str, Any]:
-    """The package's settings with batches and validations that two cores manage in minutes."""
-    values = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
-    values["blocks"] = {"train": 24, "held_out": 13}
-    values["batch"] |= {"days": 6, "tiles_per_day": 2}
-    values["validation"] = {"every": 2, "tiles": 2}
-    values["learning_rates"]["lora"] = 1.0e-3
-    return values
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

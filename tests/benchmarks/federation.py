@@ -63,7 +63,8 @@ def wire() -> str:
     """An adapter of paper-96m, ordered and answered with random numbers: bytes on the wire and peak memory."""
     from flwr.app import ConfigRecord, Message, RecordDict
 
-    from cranpm.adapt.settings import DEFAULT, adaptation, read_settings
+    from cranpm.adapt.settings import adaptation, read_settings
+    from cranpm.clients.federation import SETTINGS
     from cranpm.clients.grid import InProcessGrid
     from cranpm.clients.message import SCALARS, Order, Reply
     from cranpm.clients.records import reply_record, to_arrays
@@ -71,7 +72,7 @@ def wire() -> str:
     from cranpm.model.registry import load
 
     base = load("paper-96m", random_weights=True)
-    recipe = adaptation("wire", "europe", base, read_settings(DEFAULT), full=False)
+    recipe = adaptation("wire", "europe", base, read_settings(SETTINGS), full=False)
     tensors = read_tensors(with_adapter(recipe, 0))
     InProcessGrid(lambda message, context: message, {}, {})
     order = Order(1, 1, 1, 0, "fedavg", 0.0, 0, base.hash, 8)
