@@ -49,13 +49,11 @@ def clipped_to_median(updates: Mapping[int, Tensors], origin: Tensors) -> tuple[
 
 def mean_of(parts: Sequence[Tensors], weights: Sequence[float]) -> Named:
     """Weighted mean, in float64 and the order given, back to float32."""
-    total = sum(weights)
-    return {
-        name: (sum(w / total * part[name].astype(np.float64) for w, part in zip(weights, parts, strict=True))).astype(
-            np.float32
-        )
-        for name in sorted(parts[0])
-    }
+    total, mean = sum(weights), {}
+    for name in sorted(parts[0]):
+        scaled = [weight / total * part[name].astype(np.float64) for weight, part in zip(weights, parts, strict=True)]
+        mean[name] = np.add.reduce(scaled).astype(np.float32)
+    return mean
 
 
 def aggregation_error(parts: Sequence[Tensors], weights: Sequence[float], made: Tensors) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ def close(message: Message, context: Context) -> Message:
     order, tensors = order_of(message)
     agency = open_agency(agency_folder(context))
     choice = personalise(agency, order, tensors)
-    told = choice.scalars() if agency.file.tell_scores else {}
-    return Message(RecordDict({METRICS: MetricRecord(told)}), reply_to=message)
+    told: Mapping[str, float] = choice.scalars() if agency.file.tell_scores else {}
+    return Message(RecordDict({METRICS: MetricRecord(dict(told))}), reply_to=message)
 
 
 def coordinate(grid: Grid, context: Context) -> None:

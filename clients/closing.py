@@ -39,7 +39,7 @@ def close_federation(coordinator: Coordinator, grid: Grid) -> dict[str, Any]:
 
 def _told(reply: Message) -> dict[str, Any]:
     if reply.has_error():
-        return {"problem": " ".join(reply.error.reason.split())[-300:]}
+        return {"problem": " ".join((reply.error.reason or "no reason").split())[-300:]}
     if set(reply.content) != {METRICS} or METRICS not in reply.content.metric_records:
         return {"problem": f"records {sorted(reply.content)[:5]}, expected {METRICS}"}
     values = dict(reply.content.metric_records[METRICS])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 import typer
 
@@ -12,6 +12,8 @@ from cranpm.options import plain_warnings
 
 if TYPE_CHECKING:
     from cranpm.clients.book import Line
+    from cranpm.clients.federation import Robust
+    from cranpm.clients.method import Method
 
 
 class FederateGroup(LazyGroup):
@@ -72,9 +74,9 @@ def simulate(
 
     if wrong := next((v for v, known in ((method, METHODS), (robust, ROBUST)) if v not in known), None):
         raise CranpmError(f"'{wrong}': expected one of {', '.join(METHODS)} and one of {', '.join(ROBUST)}")
-    given = {"rounds": rounds, "steps": steps}
-    wanted = replace(Simulation(**(QUICK if quick else {})), method=method, robust=robust, seed=seed, base=base)  # type: ignore[arg-type]
-    wanted = replace(wanted, **{name: value for name, value in given.items() if value is not None})
+    wanted = QUICK if quick else Simulation()
+    wanted = replace(wanted, rounds=rounds or wanted.rounds, steps=steps or wanted.steps, seed=seed, base=base)
+    wanted = replace(wanted, method=cast("Method", method), robust=cast("Robust", robust))
     with progress_bar() as tell:
         if not resume:
             prepare(wanted, out, cache_folder(), tell)

@@ -14,6 +14,7 @@ from cranpm.folders import write_whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.x509 import GeneralName
 
 AUTHORITY, SERVER = "ca", "server"
 YEARS = 3
@@ -52,7 +53,7 @@ def make_certificates(folder: Path, hosts: list[str]) -> None:
         x509.KeyUsage(digital_signature=False, key_cert_sign=True, crl_sign=True, **usage), critical=True
     )
     own = own.add_extension(x509.SubjectKeyIdentifier.from_public_key(keys[AUTHORITY].public_key()), critical=False)
-    names = [_host(host) for host in dict.fromkeys((*hosts, "localhost", "127.0.0.1"))]
+    names: list[GeneralName] = [_host(host) for host in dict.fromkeys((*hosts, "localhost", "127.0.0.1"))]
     server = builder(named(hosts[0]), keys[SERVER])
     server = server.add_extension(x509.SubjectAlternativeName(names), critical=False)
     server = server.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -125,7 +126,7 @@ def check_private(path: Path) -> None:
         raise CranpmError(f"{path}: mode {mode:04o}, 0600 is expected: chmod 600 {path}")
 
 
-def _host(host: str):
+def _host(host: str) -> GeneralName:
     from cryptography import x509
 
     try:

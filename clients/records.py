@@ -68,7 +68,7 @@ def reply_of(message: Message) -> Reply:
         CranpmError: it answered with an error, or its message is not built as ours are.
     """
     if message.has_error():
-        raise CranpmError(f"no answer: {' '.join(message.error.reason.split())[-300:]}")
+        raise CranpmError(f"no answer: {' '.join((message.error.reason or 'no reason').split())[-300:]}")
     content = message.content
     if set(content) != {ARRAYS, METRICS, CONFIG} or not (
         ARRAYS in content.array_records and METRICS in content.metric_records and CONFIG in content.config_records

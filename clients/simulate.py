@@ -48,7 +48,7 @@ class Simulation:
     base: str = "europe-sample"
 
 
-QUICK = {"rounds": 2, "steps": 1, "personal": 1, "days": 37}
+QUICK = Simulation(rounds=2, steps=1, personal=1, days=37)
 """A federation that only shows that everything works."""
 
 

@@ -68,14 +68,12 @@ class Closest(_Checked, Krum):
 
 def make_strategy(robust: Robust, desk: Desk, after: int) -> _Checked:
     """The strategy that the federation asks for; replies carry their scores, so no evaluation round follows."""
-    least = desk.plan.least
-    shared = {
-        "fraction_evaluate": 0.0, "min_train_nodes": least, "min_available_nodes": least, "weighted_by_key": WEIGHT,
-        "arrayrecord_key": ARRAYS, "configrecord_key": CONFIG,
-    }  # fmt: skip
-    if robust == "krum":
-        made: _Checked = Closest(num_malicious_nodes=1, **shared)
-    else:
-        made = (Trimmed if robust == "trimmed" else Averaging)(**shared)
+    kinds: dict[Robust, type[_Checked]] = {"krum": Closest, "trimmed": Trimmed}
+    made = kinds.get(robust, Averaging)(
+        fraction_evaluate=0.0, min_train_nodes=desk.plan.least, min_available_nodes=desk.plan.least,
+        weighted_by_key=WEIGHT, arrayrecord_key=ARRAYS, configrecord_key=CONFIG,
+    )  # fmt: skip
+    if isinstance(made, Closest):
+        made.num_malicious_nodes = 1
     made.desk, made.after = desk, after
     return made

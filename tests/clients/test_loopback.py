@@ -143,7 +143,6 @@ def test_processes_with_tls_and_keys_score_what_one_process_does(deployment, tmp
     assert scores(made.home) == [pytest.approx(one, abs=1e-4) for one in scores(here.folder)]
     assert set(json.loads((made.home / "choices.json").read_text())) == {"north", "south"}
     assert not made.egress.exists(), made.egress.read_text()
-    assert_outsiders_get_nowhere(made)
 
 
 def assert_outsiders_get_nowhere(made: Deployment) -> None:
@@ -175,9 +174,10 @@ def assert_outsiders_get_nowhere(made: Deployment) -> None:
     assert node.returncode, "an unregistered key must not be let in"
 
 
-def test_an_app_that_no_agency_approved_runs_nowhere(deployment):
-    made = deployment("unapproved", 1, least=1, timeout=120.0)
+def test_outsiders_and_apps_that_no_agency_approved_get_nowhere(deployment):
+    made = deployment("unapproved", 1, least=1)
     made.set_up()
+    assert_outsiders_get_nowhere(made)
     other = made.folder / "clients"
     source = Path(run_command(made.home, resume=False)[2])
     shutil.copytree(source, other, ignore=shutil.ignore_patterns("__pycache__"))
