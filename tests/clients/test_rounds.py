@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from flwr.app import Message
 
-from cranpm.clients.book import Line
+from cranpm.clients.book import Book, Line
 from cranpm.clients.message import SCALARS
 from cranpm.clients.records import ARRAYS, from_arrays, to_arrays
 from cranpm.errors import CranpmError
@@ -56,6 +59,21 @@ def test_a_coordinator_that_was_killed_ends_with_the_same_adapter(tmp_path: Path
         run(broken)
     again = run(broken, resume=True)
     assert [line.adapter for line in again.book.lines] == [line.adapter for line in whole.book.lines]
+
+
+def test_sigkill_between_rounds_changes_nothing(tmp_path: Path):
+    """A process that is killed while it makes round 2, and another one that goes on."""
+    folder = write_federation(tmp_path / "killed", rounds=2, personal=0, steps=2)
+    command = [sys.executable, "-m", "tests.clients.federation_run", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        for line in first.stdout:
+            if line == "round 1\n":
+                first.send_signal(signal.SIGKILL)
+    assert first.returncode == -signal.SIGKILL
+    subprocess.run([*command, "--resume"], check=True, timeout=900)
+    whole = run(write_federation(tmp_path / "whole", rounds=2, personal=0, steps=2))
+    assert [line.adapter for line in Book(folder / "coordinator").lines] == [line.adapter for line in whole.book.lines]
 
 
 def test_a_poisoner_is_left_out_and_named(tmp_path: Path):
