@@ -24,7 +24,7 @@ SWITCHES = {
 
 
 def quiet() -> None:
-    """Set the switches in this process, and let Flower log what is wrong only.
+    """Set the switches in this process.
 
     Raises:
         MissingExtra: something is not installed; looked up, not imported: that takes ten seconds.
@@ -34,6 +34,10 @@ def quiet() -> None:
             f"'{lacking[0]}' is not installed and this command needs it: pip install \"cranpm[federate]\""
         )
     os.environ.update(SWITCHES)
+
+
+def hush() -> None:
+    """Let Flower, once it is imported, log what is wrong only: its progress is in our records."""
     logging.getLogger("flwr").setLevel(logging.WARNING)
 
 

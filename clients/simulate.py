@@ -94,8 +94,10 @@ def run(out: Path, *, resume: bool, tell: Callable[[Line], None], preparing: Pro
     from cranpm.clients.coordinator import Coordinator
     from cranpm.clients.flapp.client_app import app as client_app
     from cranpm.clients.grid import InProcessGrid
+    from cranpm.clients.quiet import hush
     from cranpm.clients.report import write_report
 
+    hush()
     folders = sorted(path.parent for path in (out / AGENCIES).glob(f"*/{AGENCY}"))
     if not folders:
         raise CranpmError(f"{out}: no agency there; run `cranpm federate simulate --out {out}` without --resume")

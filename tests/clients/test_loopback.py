@@ -165,19 +165,22 @@ def assert_outsiders_get_nowhere(made: Deployment) -> None:
         done = subprocess.run([program("flwr"), *command], env=around, capture_output=True, text=True, timeout=300)
         assert "registered successfully" not in done.stdout and "Successfully started" not in done.stdout
         assert "403" in done.stdout + done.stderr or done.returncode, done.stdout + done.stderr
-    node = subprocess.run(
-        [program("flower-supernode"), "--superlink", invitation.address, "--root-certificates", str(outside / "ca.crt"),
-         "--auth-supernode-private-key", str(outside / "node.key"), "--port", str(free_port())],
-        env=around, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    print(node.stdout[-800:], node.stderr[-800:])
-    assert node.returncode, "an unregistered key must not be let in"
+    log = outside / "node.log"
+    with log.open("wb") as stream:
+        node = subprocess.Popen(
+            [program("flower-supernode"), "--superlink", invitation.address, "--root-certificates",
+             str(outside / "ca.crt"), "--auth-supernode-private-key", str(outside / "node.key"),
+             "--port", str(free_port())], env=around, stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+    made.until(lambda: node.poll() is not None or "Failed to initialize the connection" in log.read_text())
+    stop_tree(node.pid)
+    assert "Failed to initialize the connection" in log.read_text(), "an unregistered key must not be let in"
+    assert "SuperNode ID" not in log.read_text()
 
 
 def test_outsiders_and_apps_that_no_agency_approved_get_nowhere(deployment):
     made = deployment("unapproved", 1, least=1)
     made.set_up()
-    assert_outsiders_get_nowhere(made)
     other = made.folder / "clients"
     source = Path(run_command(made.home, resume=False)[2])
     shutil.copytree(source, other, ignore=shutil.ignore_patterns("__pycache__"))
@@ -190,6 +193,7 @@ def test_outsiders_and_apps_that_no_agency_approved_get_nowhere(deployment):
     assert not line.accepted
     assert any("could not be verified" in answer.reason for answer in line.answers), line
     assert not (made.folder / "owned").exists()
+    assert_outsiders_get_nowhere(made)
 
 
 def test_killed_agencies_and_coordinators_come_back(deployment):
