@@ -14,7 +14,7 @@ import torch
 from cranpm.adapt.settings import Adaptation, adaptation, read_settings
 from cranpm.clients.book import Book, Line
 from cranpm.clients.desk import Desk
-from cranpm.clients.federation import SETTINGS, read_federation
+from cranpm.clients.federation import SETTINGS, Public, read_federation
 from cranpm.clients.message import Order, Tensors
 from cranpm.clients.peft_config import peft_config
 from cranpm.clients.running import check_run
@@ -22,11 +22,13 @@ from cranpm.clients.training import put_tensors, read_tensors, with_adapter
 from cranpm.data.dataset import Examples, HeldStore
 from cranpm.data.days import parse_days
 from cranpm.data.store import Store
+from cranpm.errors import CranpmError
 from cranpm.model.registry import load
-from cranpm.region import load_region
+from cranpm.region import Region, load_region
 from cranpm.train.optimiser import bfloat16_pays
 from cranpm.train.validation import validate
 from cranpm.variables import FORECAST_CHANNELS
+from cranpm.verify.baselines import Fitted, read_fitted
 from cranpm.verify.fitting import find_fitted
 
 if TYPE_CHECKING:
@@ -127,10 +129,20 @@ class Coordinator:
             days = parse_days(public.days)
             held = HeldStore(store, days, issued)
             if config.reads_past:
-                fitted, _ = find_fitted(region, store, self._path(public.baselines) if public.baselines else None)
+                fitted = self._past(public, region, store)
                 held.pasts = dict.fromkeys(days, fitted) if fitted is not None else {}
             out.append((store, Examples([held], config, leads)))
         return out
+
+    def _past(self, public: Public, region: Region, store: Store) -> Fitted | None:
+        """What the base reads of the past on public days: the file named, else the pack's where it serves."""
+        if public.baselines is None:
+            return find_fitted(region, store)[0]
+        path = self._path(public.baselines)
+        fitted = read_fitted(path)
+        if problem := fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real"):
+            raise CranpmError(f"{path}: {problem}; name what was fitted for the public store, or leave baselines out")
+        return fitted
 
     def _path(self, path: Path) -> Path:
         return path if path.is_absolute() else self.folder / path

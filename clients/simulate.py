@@ -6,13 +6,14 @@ OUT/agencies/NAME/                                                       each ag
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cranpm.adapt.local_data import BASELINES
 from cranpm.clients.agency import FILE as AGENCY
 from cranpm.clients.book import LINES, Line
 from cranpm.clients.federation import FILE as FEDERATION
@@ -103,11 +104,22 @@ def run(out: Path, *, resume: bool, tell: Callable[[Line], None], preparing: Pro
         raise CranpmError(f"{out}: no agency there; run `cranpm federate simulate --out {out}` without --resume")
     nodes = {number: {"agency": str(folder)} for number, folder in enumerate(folders, start=1)}
     names = {number: folder.name for number, folder in enumerate(folders, start=1)}
-    for folder in folders:  # opened here, so that their preparations can be seen
-        app.open_agency(folder, preparing)
+    agencies = [app.open_agency(folder, preparing) for folder in folders]
+    for agency in agencies:
+        _ = agency.data  # opened here, so that the preparations can be seen
+    _give_pasts(out, {agency.file.name: agency.past / BASELINES for agency in agencies})
     told = Coordinator(out, tell).run(InProcessGrid(client_app, nodes, {}), names, resume=resume)
     write_report(out)
     return told
+
+
+def _give_pasts(out: Path, fitted: Mapping[str, Path]) -> None:
+    """Let the public days of a window meet the past that was fitted on earlier days of it, for bases that read one."""
+    plan = yaml.safe_load((out / FEDERATION).read_text(encoding="utf-8"))
+    for place, public in zip(PLACES, plan.get("public", ()), strict=False):
+        if place.name in fitted and fitted[place.name].is_file():
+            public["baselines"] = str(fitted[place.name].resolve())
+    _write(out / FEDERATION, plan)
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
