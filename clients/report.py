@@ -78,6 +78,8 @@ def _curves(lines: Sequence[Line]) -> str:
     known = [line for line in lines if line.aggregation_error is not None]
     right.plot([line.round for line in known], [100 * (line.aggregation_error or 0) for line in known], "o-", color="k")
     right.set(xlabel="round", ylabel="averaging error, %", title="What averaging A and B apart costs", ylim=(0, None))
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     held = io.BytesIO()
     figure.savefig(held, format="png", dpi=130)
     return _image(held.getvalue(), "Curves by round")

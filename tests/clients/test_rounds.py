@@ -131,8 +131,8 @@ def test_an_aggregate_that_worsens_the_public_days_is_rejected(tmp_path: Path):
     """Both agencies send what their steps would undo; only the public days can tell."""
 
     def backwards(message: Message, reply: Message) -> Message:
-        began, made = from_arrays(message.content[ARRAYS]), from_arrays(reply.content[ARRAYS])
-        reply.content[ARRAYS] = to_arrays({n: began[n] - 3 * (v - began[n]) for n, v in made.items()})
+        made = from_arrays(reply.content[ARRAYS])
+        reply.content[ARRAYS] = to_arrays({n: v if ".lora_A." in n else -3 * v for n, v in made.items()})
         return reply
 
     public = [{"region": "europe", "data": "../agencies/north/store.zarr", "days": "2017-02-01..2017-02-09"}]
