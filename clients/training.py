@@ -42,12 +42,16 @@ def with_adapter(recipe: Adaptation, seed: int) -> CranPM:
     """The base's network with updates attached: A drawn by the seed, B zero, all else frozen.
 
     Raises:
-        CranpmError: parts would be trained whole: they would leave the agency as weights.
+        CranpmError: parts would be trained whole: they would leave the agency as weights; or a strength is set.
     """
     assert recipe.base is not None and recipe.settings is not None
     if recipe.settings.parts:
         raise CranpmError(
             f"parts: {', '.join(recipe.settings.parts)}: a federation exchanges low-rank updates only; set parts: []"
+        )
+    if recipe.settings.strength != 1.0:
+        raise CranpmError(
+            f"strength {recipe.settings.strength:g}: what agencies exchange are whole updates; set strength: 1.0"
         )
     network = recipe.base.network()
     attach(network, recipe.settings.lora, (), seed)
