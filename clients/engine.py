@@ -12,7 +12,7 @@ from cranpm.clients.quiet import quiet
 from cranpm.errors import require
 
 if TYPE_CHECKING:
-    from flwr.app import Context, Message
+    from flwr.app import Message
     from flwr.serverapp import Grid
 
 
@@ -30,6 +30,7 @@ def run_in_engine(
     """
     quiet()
     require("ray", extra="federate-simulation")
+    from flwr.app import Context
     from flwr.clientapp import ClientApp
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
@@ -39,8 +40,11 @@ def run_in_engine(
     def handed_on(message: Message, context: Context) -> Message:
         from cranpm.clients.flapp.client_app import app
 
-        context.run_config = {**context.run_config, "agencies": together}
-        return app(message, context)
+        own = Context(  # Flower refuses a context whose run_config was altered
+            run_id=context.run_id, node_id=context.node_id, node_config=context.node_config, state=context.state,
+            run_config={**context.run_config, "agencies": together},
+        )  # fmt: skip
+        return app(message, own)
 
     client.train()(handed_on)
     client.evaluate()(handed_on)
