@@ -70,6 +70,62 @@ def sign(
     print(f"Signed    {signed.path} by the key {signed.key}")
 
 
+@app.command()
+def bench(
+    bundle: Named,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt or openvino.")] = "auto",
+    batch: Annotated[int | None, typer.Option(min=1, max=64, help="Tiles at a time. [what suits the device]")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of which the median counts.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Time a bundle on this machine: seconds per tile, per day and per map, and the memory it took.
+
+    Example: cranpm bundle bench europe.bundle --json
+    """
+    import json
+
+    from cranpm.export.bench import bench as measure
+    from cranpm.forecast.bundle import open_bundle
+
+    found = measure(open_bundle(bundle), device=device, batch=batch, repeats=repeats)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    maps = {f"map of {name}": f"{m['seconds']} s a lead, {m['tiles']} tiles" for name, m in found.pop("maps").items()}
+    predicted = found.pop("predicted")["peak_mb"]
+    _table({**{name: str(value) for name, value in found.items()}, "predicted_mb": str(predicted), **maps})
+
+
+@app.command()
+def budget(
+    bundle: Named,
+    gpu: Annotated[str, typer.Option(help="Memory of a card, such as 4GB.")] = "",
+    ram: Annotated[str, typer.Option(help="Memory of a machine without one, such as 8GB.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Predict the memory that a bundle takes, by part, and how many tiles fit at a time.
+
+    Example: cranpm bundle budget europe.bundle --gpu 4GB
+    """
+    import json
+
+    from cranpm.errors import CranpmError
+    from cranpm.export import budget as plan
+    from cranpm.forecast.bundle import open_bundle
+
+    if bool(gpu) == bool(ram):
+        raise CranpmError("name the memory of one thing: --gpu 4GB or --ram 8GB")
+    opened, device, limit = open_bundle(bundle), "cuda" if gpu else "cpu", plan.megabytes(gpu or ram)
+    found, words = plan.advice(opened, device=device, limit=limit)
+    shown = plan.as_json(found or plan.budget(opened, device=device, batch=1))
+    if as_json:
+        typer.echo(json.dumps({**shown, "limit_mb": round(limit, 1), "fits": found is not None, "advice": words}))
+        return
+    parts = {name: f"{size:.0f} MB" for name, size in shown["parts_mb"].items()}
+    _table({"bundle": opened.checkpoint.name, **parts, "peak": f"{shown['peak_mb']:.0f} MB of {limit:.0f}"})
+    print(f"{words[0].upper()}{words[1:]}. Predicted, not measured; `cranpm bundle bench` measures here.")
+
+
 def describe(bundle: Bundle) -> dict[str, object]:
     """What a bundle is, in plain values."""
     manifest, checkpoint = bundle.manifest, bundle.checkpoint

@@ -30,11 +30,13 @@ class Case:
     lead: int
 
 
-def drawn_case(spec: EngineSpec, statistics: Statistics, shape: tuple[int, int], lead: int, seed: int = 0) -> Case:
-    """Noise of the size that the network was made for, on a coarse window of a shape."""
-    store = _Drawn(coarse_grid(55.0, 0.0, *shape), _fine(spec.tile, shape), statistics, seed)
+def drawn_case(
+    spec: EngineSpec, statistics: Statistics, shape: tuple[int, int], lead: int, *, count: int = TILES
+) -> Case:
+    """Noise of the size that the network was made for: a day on a coarse window of a shape, and some tiles."""
+    store = _Drawn(coarse_grid(55.0, 0.0, *shape), _fine(spec.tile, shape), statistics)
     day = day_inputs(store, _DAY, spec.channels, lead)
-    places = [Tile((0, k), 0, k * (store.fine.width - spec.tile), spec.tile) for k in range(TILES)]
+    places = [Tile((0, k), 0, (k % 2) * (store.fine.width - spec.tile), spec.tile) for k in range(count)]
     return Case(f"drawn, {shape[0]} x {shape[1]} nodes", day, _tiles(spec, store, day, places), lead)
 
 
@@ -60,7 +62,6 @@ class _Drawn:
     coarse: Grid
     fine: Grid
     statistics: Statistics
-    seed: int
 
     @property
     def coarse_elevation(self) -> NDArray[np.float32]:
@@ -84,7 +85,7 @@ class _Drawn:
         return mean + std * self._noise(seed, (len(channels), *self.coarse.shape), "normal")
 
     def _noise(self, seed: int, shape: tuple[int, ...], kind: str) -> NDArray[np.float32]:
-        draw = np.random.default_rng([self.seed, seed])
+        draw = np.random.default_rng(seed)
         values = draw.random(shape, np.float32) if kind == "uniform" else draw.standard_normal(shape, np.float32)
         return np.asarray(values, np.float32)
 

@@ -63,7 +63,7 @@ def export_tile(network: CranPM) -> Exported:
     """The graph of a batch of tiles; batch and number of coarse tokens are free."""
     config, names = network.config, held_names(network)
     tokens = config.coarse_grid[0] * config.coarse_grid[1]
-    held = [torch.zeros(1, *shape) for shape in _held_shapes(network, tokens)]
+    held = _held(network, tokens)
     queries, side = config.grid[0] * config.grid[1], config.tile
     shapes = ((len(config.maps), side, side), (side, side), (side,), (side,), (queries, 2), (queries, 2), (tokens, 2))
     fields = [torch.ones(2, *shape) for shape in shapes]
@@ -81,7 +81,7 @@ def held_names(network: CranPM) -> tuple[str, ...]:
     Raises:
         CranpmError: there is nothing.
     """
-    count = len(_held_shapes(network, 4))
+    count = len(_held(network, 4))
     if not count:
         raise CranpmError(f"'{network.config.name}' has fusion 'off': no day reaches its tiles, nothing to export")
     if network.config.fusion == "cross":
@@ -133,7 +133,7 @@ class _Tile(nn.Module):
     def __init__(self, network: CranPM) -> None:
         super().__init__()
         self.network = network
-        self.parts = _held_parts(network)
+        self.parts = [len(part) for part in _shared(network, 4)]
 
     def forward(
         self, held: list[Tensor], pm: Tensor, elevation: Tensor, lats: Tensor, lons: Tensor, wind: Tensor,
@@ -144,16 +144,12 @@ class _Tile(nn.Module):
         return self.network.forward_held(grouped, pm, elevation, lats, lons, wind, queries, keys, lead).float()
 
 
-def _held_parts(network: CranPM) -> list[int]:
-    return [len(part) for part in _held(network, 4)]
+def _held(network: CranPM, tokens: int) -> list[Tensor]:
+    """What a day of some coarse tokens leaves for its tiles, of the right shapes and types."""
+    return [tensor for part in _shared(network, tokens) for tensor in part]
 
 
-def _held_shapes(network: CranPM, tokens: int) -> list[tuple[int, ...]]:
-    """Shapes, without the day's axis, of what the day leaves."""
-    return [tuple(tensor.shape[1:]) for part in _held(network, tokens) for tensor in part]
-
-
-def _held(network: CranPM, tokens: int) -> list[tuple[Tensor, ...]]:
+def _shared(network: CranPM, tokens: int) -> list[tuple[Tensor, ...]]:
     kind = network.state_dict().get("bridge.project.weight", torch.zeros(0)).dtype
     with torch.no_grad():
         return network.bridge.keys_values(torch.zeros(1, tokens, network.config.global_dim, dtype=kind))

@@ -6,7 +6,7 @@ import warnings
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,13 @@ from cranpm.errors import CranpmError
 from cranpm.forecast.bundle import DAY, TILE, TILE_GRAPH, Bundle
 from cranpm.forecast.engine import EngineSpec, engine_spec
 from cranpm.forecast.inputs import DayInputs, TileInputs
-from cranpm.forecast.onnx_session import pick_provider, session, short_of_memory
+from cranpm.forecast.onnx_session import Session, pick_provider, session, short_of_memory
 from cranpm.model.adapter import Adapter, check_base, merged, merged_inside
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 BATCH = {"cpu": 1, "cuda": 8, "tensorrt": 8, "openvino": 1}
 """Tiles per run; on a CPU more only take more memory."""
+
+LARGE = 64_000_000  # bytes of weights: a day's graph of more is let go once its day is encoded
 
 Held = tuple[Any, ...]
 
@@ -30,8 +29,8 @@ Held = tuple[Any, ...]
 class OnnxEngine:
     """Runs the graphs of a bundle; see `cranpm.forecast.engine.Engine`.
 
-    Sessions are made when they are first needed: one for the tiles, one for each coarse window. What the day leaves
-    (keys and values of the bridge) stays on the device. An adapter is merged into the weights as a session is made.
+    Sessions are made when they are first needed: one for the tiles, one for each coarse window. An adapter is merged
+    into the weights as a session is made.
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "auto", batch: int | None = None) -> None:
@@ -39,7 +38,7 @@ class OnnxEngine:
         self._device = pick_provider(device)
         self._batch = batch or BATCH[self._device]
         self._adapter: Adapter | None = None
-        self._sessions: dict[str, InferenceSession] = {}
+        self._sessions: dict[str, Session] = {}
         self._state: tuple[DayInputs, Held] | None = None
         self.spec = self._described()
 
@@ -77,6 +76,8 @@ class OnnxEngine:
                 )
             feeds = {"coarse": day.coarse[None], "elevation": day.elevation[None]}
             self._state = day, tuple(self._run(self._session(name), feeds))
+            if self._sessions[name].size > LARGE:
+                del self._sessions[name]  # its memory is better used for tiles; the next day reads it again
         return self._state[1]
 
     def forecast_tiles(self, state: object, tiles: TileInputs, lead: int) -> NDArray[np.float32]:
@@ -106,16 +107,16 @@ class OnnxEngine:
         (residual,) = self._run(tile, dict(zip(self._bundle.held, held, strict=True)) | fields)
         return residual.numpy()
 
-    def _run(self, made: InferenceSession, feeds: Mapping[str, Any]) -> list[Any]:
-        """Outputs as they lie on the device."""
+    def _run(self, made: Session, feeds: Mapping[str, Any]) -> list[Any]:
+        """Outputs as ONNX Runtime's own values."""
         from onnxruntime import OrtValue
 
-        wanted = {value.name for value in made.get_inputs()}  # a network may not look at all it is given
+        wanted = {value.name for value in made.run.get_inputs()}  # a network may not look at all it is given
         values = {name: _value(OrtValue, value) for name, value in feeds.items() if name in wanted}
-        outputs = [value.name for value in made.get_outputs()]
-        return made.run_with_ort_values(outputs, values)
+        outputs = [value.name for value in made.run.get_outputs()]
+        return list(made.run.run_with_ort_values(outputs, values))
 
-    def _session(self, graph: str) -> InferenceSession:
+    def _session(self, graph: str) -> Session:
         if graph not in self._sessions:
             weights = self._weights(TILE if graph == TILE_GRAPH else DAY)
             content = self._bundle.read(graph)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from cranpm.errors import CranpmError
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, OrtValue
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -53,7 +54,25 @@ def pick_provider(device: str) -> str:
     return device
 
 
-def session(graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, strict: bool) -> InferenceSession:
+@dataclass(frozen=True)
+class Session:
+    """A graph that is ready to run.
+
+    Attributes:
+        run: ONNX Runtime's own session.
+        weights: what it may still read: ONNX Runtime does not copy all that it is handed.
+    """
+
+    run: InferenceSession
+    weights: Mapping[str, OrtValue]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return sum(value.tensor_size_in_bytes() for value in self.weights.values())
+
+
+def session(graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, strict: bool) -> Session:
     """A session for a graph with its weights.
 
     Args:
@@ -71,7 +90,6 @@ def session(graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, s
     options.log_severity_level = 3  # errors; a provider that does not start is told below
     if threads := os.environ.get("OMP_NUM_THREADS", ""):
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
-    # ONNX Runtime keeps a view of each array until the session is ready
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(a)) for name, a in weights.items()}
     if values:
         options.add_external_initializers(list(values), list(values.values()))
@@ -84,7 +102,7 @@ def session(graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, s
         if strict:
             raise CranpmError(f"{what}; choose --device cpu or auto")
         warnings.warn(f"{what}: the CPU takes over", stacklevel=2)
-    return made
+    return Session(made, values)
 
 
 def short_of_memory(error: Exception) -> bool:
