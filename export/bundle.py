@@ -6,24 +6,35 @@ import datetime as dt
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import cranpm
 from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
-from cranpm.export.cases import Case, drawn_case
-from cranpm.export.onnx import Exported, export_day, export_tile, put_outside, safetensors_file, used_weights
+from cranpm.export.cases import drawn_case, stored_cases
+from cranpm.export.onnx import (
+    Exported,
+    export_day,
+    export_tile,
+    put_outside,
+    safetensors_file,
+    used_weights,
+    with_weights,
+)
 from cranpm.export.parity import check, compare
 from cranpm.export.precision import halve
+from cranpm.export.quantize import loss, quantize
 from cranpm.forecast.bundle import DAY, MANIFEST, SCHEMA_VERSION, TILE, TILE_GRAPH, Bundle, open_bundle
 from cranpm.forecast.container import Content, write_container
-from cranpm.forecast.engine import EngineSpec
+from cranpm.forecast.inputs import KnownPast
 from cranpm.forecast.onnx_engine import OnnxEngine
+from cranpm.forecast.run import ForecastStore
 from cranpm.forecast.torch_engine import TorchEngine
 from cranpm.model.adapter import MANIFEST as ADAPTER_MANIFEST
 from cranpm.model.adapter import Adapter, check_base, merged
@@ -31,7 +42,21 @@ from cranpm.model.checkpoint import Checkpoint, to_manifest
 from cranpm.model.network import CranPM
 from cranpm.region import Region
 
-Cases = Callable[[EngineSpec], Iterable[Case]]
+
+@dataclass(frozen=True)
+class Proof:
+    """Days of a store on which an export is tried.
+
+    Attributes:
+        store: the store.
+        days: issue days. The first is held against torch, and 8 bits are calibrated on it; their loss in forecast
+            score is measured on the others.
+        past: what was fitted on the pack's past, where the network reads it.
+    """
+
+    store: ForecastStore
+    days: Sequence[dt.date]
+    past: KnownPast | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +66,7 @@ class Order:
     Attributes:
         checkpoint: the network.
         regions: packs that travel along; the day's graph is made for their whole and their sample windows.
-        precision: fp32 or fp16.
+        precision: fp32, fp16 or int8.
         adapter: merged into the weights.
         windows: further coarse windows, rows and columns.
     """
@@ -59,13 +84,13 @@ class Order:
         return sorted({*packed, *self.windows}, reverse=True)
 
 
-def export_bundle(order: Order, path: Path, *, more_cases: Cases | None = None, progress: Progress = silent) -> Bundle:
+def export_bundle(order: Order, path: Path, *, proof: Proof | None = None, progress: Progress = silent) -> Bundle:
     """Export a network into one file.
 
     Args:
         order: what.
         path: the file; one that is there is replaced when all is well.
-        more_cases: inputs on which it is held against torch, besides drawn ones: a store's.
+        proof: days on which it is held against torch, besides drawn inputs; 8 bits cannot do without.
         progress: told after each graph.
 
     Raises:
@@ -73,19 +98,43 @@ def export_bundle(order: Order, path: Path, *, more_cases: Cases | None = None, 
     """
     if not order.shapes:
         raise CranpmError("no coarse window to export for: name a region with --region")
+    if order.precision == "int8" and proof is None:
+        raise CranpmError("int8: no day to calibrate on; leave --drawn-only out, or give a store with --data")
     network = adapted(order.checkpoint, order.adapter)
     tested = drawn_last_layer(order.checkpoint, network) if order.checkpoint.random_weights else network
     half = order.precision == "fp16"
     export = halve(_copy(order.checkpoint, network)) if half else network
-    graphs = _graphs(export, order.shapes, progress)
+    parts = Parts(_graphs(export, order.shapes, progress))
     with tempfile.TemporaryDirectory(prefix="cranpm-export-") as folder:
         trial = Path(folder) / "trial.bundle"
         weights = halve(_copy(order.checkpoint, tested)) if half else tested
-        write_container(trial, _files(order, graphs, weights, []))
-        found = _parity(order, trial, tested, more_cases)
-    check(found, order.precision)
-    write_container(path, _files(order, graphs, export, found))
+        write_container(trial, _files(order, parts, weights))
+        found = _parity(order, trial, tested, proof)
+        check(found, "fp32" if order.precision == "int8" else order.precision)
+        parts = replace(parts, parity=found)
+        if order.precision == "int8" and proof is not None:
+            parts = _quantized(order, parts, trial, tested, proof)
+    write_container(path, _files(order, parts, export))
     return open_bundle(path)
+
+
+def _quantized(order: Order, parts: Parts, trial: Path, network: CranPM, proof: Proof) -> Parts:
+    """The tile's graph in 8 bits, calibrated on tiles of the first day, with its loss on the others."""
+    exact = OnnxEngine(open_bundle(trial), device="cpu")
+    leads = exact.spec.trained_leads
+    feeds = []
+    for case in stored_cases(exact.spec, proof.store, proof.days[:1], leads, proof.past):
+        whole = exact.feeds(exact.encode_day(case.day, case.lead), case.tiles, slice(None), case.lead)
+        feeds.append({name: value if isinstance(value, np.ndarray) else value.numpy() for name, value in whole.items()})
+    tile = with_weights(parts.graphs[TILE_GRAPH].model, network)
+    made = replace(parts, tile=quantize(tile, feeds).SerializeToString(deterministic=True))
+    eight = trial.with_name("int8.bundle")
+    write_container(eight, _files(order, made, network))
+    engine = OnnxEngine(open_bundle(eight), device="cpu")
+    cases = stored_cases(exact.spec, proof.store, proof.days[:1], leads, proof.past)
+    apart = compare(exact, engine, cases)
+    lost = loss(exact, engine, proof.store, proof.days[1:], leads, proof.past)
+    return replace(made, parity=apart, loss=[asdict(entry) for entry in lost])
 
 
 def adapted(checkpoint: Checkpoint, adapter: Adapter | None) -> CranPM:
@@ -117,9 +166,23 @@ def _graphs(network: CranPM, shapes: Sequence[tuple[int, int]], progress: Progre
     return made
 
 
-def _files(
-    order: Order, graphs: dict[str, Exported], network: CranPM, parity: list[dict[str, Any]]
-) -> dict[str, Content]:
+@dataclass(frozen=True)
+class Parts:
+    """What was made of a network, and what was found about it.
+
+    Attributes:
+        graphs: by name of their file.
+        tile: the tile's graph in 8 bits, weights inside; empty where it has its weights beside it.
+        parity, loss: for the manifest.
+    """
+
+    graphs: dict[str, Exported]
+    tile: bytes = b""
+    parity: Sequence[dict[str, Any]] = ()
+    loss: Sequence[dict[str, Any]] = ()
+
+
+def _files(order: Order, parts: Parts, network: CranPM) -> dict[str, Content]:
     """Every file of a bundle by name, the manifest first."""
     files: dict[str, Content] = {}
     packs: dict[str, dict[str, str]] = {}
@@ -132,7 +195,11 @@ def _files(
         if fitted.is_file():
             packs[region.name]["baselines"] = fitted.name
             files[fitted.name] = fitted
+    graphs = parts.graphs
     for part, names in ((DAY, [name for name in graphs if name != TILE_GRAPH]), (TILE, [TILE_GRAPH])):
+        if part == TILE and parts.tile:
+            files[TILE_GRAPH] = parts.tile
+            continue
         read = {name for graph in names for name in used_weights(graphs[graph].model, network)}
         tensors = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items() if name in read}
         files[f"{part}.safetensors"] = content = safetensors_file(tensors)
@@ -140,15 +207,13 @@ def _files(
             model = type(graphs[name].model)()
             model.CopyFrom(graphs[name].model)
             files[name] = put_outside(model, content, f"{part}.safetensors")
-    manifest = _manifest(order, graphs, packs, parity)
+    manifest = _manifest(order, parts, packs)
     manifest["files"] = {name: {"sha256": _sha256(files[name])} for name in sorted(files)}
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     return {MANIFEST: f"{text}\n".encode(), **{name: files[name] for name in sorted(files)}}
 
 
-def _manifest(
-    order: Order, graphs: dict[str, Exported], packs: dict[str, dict[str, str]], parity: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _manifest(order: Order, parts: Parts, packs: dict[str, dict[str, str]]) -> dict[str, Any]:
     checkpoint, adapter = order.checkpoint, order.adapter
     inside = None
     if adapter is not None:
@@ -161,22 +226,27 @@ def _manifest(
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "cranpm": cranpm.__version__,
         "days": {f"{h}x{w}": f"{DAY}-{h}x{w}.onnx" for h, w in order.shapes},
-        "held": list(graphs[TILE_GRAPH].held),
-        "weights": {part: f"{part}.safetensors" for part in (DAY, TILE)},
+        "held": list(parts.graphs[TILE_GRAPH].held),
+        "weights": {part: f"{part}.safetensors" for part in ((DAY,) if parts.tile else (DAY, TILE))},
         "packs": packs,
         "adapter": inside,
-        "parity": parity,
+        "parity": list(parts.parity),
+        "loss": list(parts.loss),
         "checkpoint": to_manifest(checkpoint, checkpoint.hash),
     }
 
 
-def _parity(order: Order, trial: Path, network: CranPM, more_cases: Cases | None) -> list[dict[str, Any]]:
+def _parity(order: Order, trial: Path, network: CranPM, proof: Proof | None) -> list[dict[str, Any]]:
     exported = OnnxEngine(open_bundle(trial), device="cpu")
     reference = TorchEngine(order.checkpoint, device="cpu", network=network)
-    lead = exported.spec.trained_leads[0]
-    drawn = (drawn_case(exported.spec, order.checkpoint.statistics, shape, lead) for shape in order.shapes)
-    found = compare(reference, exported, drawn)
-    return found + (compare(reference, exported, more_cases(exported.spec)) if more_cases is not None else [])
+    spec, leads = exported.spec, exported.spec.trained_leads
+    found = compare(
+        reference, exported, (drawn_case(spec, order.checkpoint.statistics, shape, leads[0]) for shape in order.shapes)
+    )
+    if proof is not None:
+        cases = stored_cases(spec, proof.store, proof.days[:1], leads, proof.past)
+        found += compare(reference, exported, cases)
+    return found
 
 
 def _copy(checkpoint: Checkpoint, network: CranPM) -> CranPM:

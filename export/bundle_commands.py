@@ -143,6 +143,9 @@ def describe(bundle: Bundle) -> dict[str, object]:
         "coarse windows": list(manifest["days"]),
         "coarse channels": len(checkpoint.config.channels),
         "maps": list(checkpoint.config.maps),
+        "loss of 8 bits": {
+            f"T+{e['lead']}": f"{100 * (e['rmse'] / e['rmse_exact'] - 1):+.2f} %" for e in manifest["loss"]
+        },
         "parity": {"cases": len(manifest["parity"]), **_worst(manifest["parity"])},
         "licence": checkpoint.licence,
         "made": f"{manifest['created']} by cranpm {manifest['cranpm']}",
@@ -150,6 +153,11 @@ def describe(bundle: Bundle) -> dict[str, object]:
         "manifest": bundle.hash,
         "megabytes": round(bundle.path.stat().st_size / 1e6, 2),
     }
+
+
+def _lost(entry: dict[str, float]) -> str:
+    """How much larger the RMSE became."""
+    return f"{100 * (entry['rmse'] / entry['rmse_exact'] - 1):+.2f} % RMSE"
 
 
 def _worst(parity: list[dict[str, float]]) -> dict[str, float]:

@@ -11,10 +11,11 @@ from cranpm.options import plain_warnings
 
 if TYPE_CHECKING:
     from cranpm.data.progress import Progress
-    from cranpm.export.bundle import Cases
+    from cranpm.export.bundle import Proof
     from cranpm.region import Region
 
 Precision = Literal["fp32", "fp16", "int8"]
+SCORED = 3  # days on which the loss of 8 bits is measured
 
 
 def export(
@@ -63,25 +64,28 @@ def export(
     worn = None if adapter is None else open_adapter(adapter, packs[0])
     order = Order(checkpoint, packs, precision, worn)
     with progress_bar() as progress:
-        cases = None if drawn_only else _stored(packs[0], data, progress)
-        bundle = export_bundle(order, out, more_cases=cases, progress=progress)
+        proof = None if drawn_only else _proof(packs[0], data, 1 + SCORED * (precision == "int8"), progress)
+        bundle = export_bundle(order, out, proof=proof, progress=progress)
     worst = max(entry["rms"] for entry in bundle.manifest["parity"])
     size = bundle.path.stat().st_size / 1e6
     print(f"Bundle    {bundle.path} ({size:.1f} MB, {bundle.precision})")
     print(f"Parity    {len(bundle.manifest['parity'])} cases, at most {worst:.1e} of the residual's standard deviation")
+    for lost in bundle.manifest["loss"]:
+        exact, eight = lost["rmse_exact"], lost["rmse"]
+        print(f"T+{lost['lead']}: RMSE {eight:.3f} in 8 bits, {exact:.3f} in 32 ({100 * (eight / exact - 1):+.2f} %)")
     print("Not signed; to sign it: cranpm bundle sign BUNDLE --key site.key")
     if checkpoint.random_weights:
         print("UNTRAINED: random weights, not a forecast.")
 
 
-def _stored(region: Region, data: Path | None, progress: Progress) -> Cases:
-    """The first days of a store, simulated where none is given, as further cases of the parity gate."""
-    from cranpm.export.cases import stored_cases
+def _proof(region: Region, data: Path | None, count: int, progress: Progress) -> Proof:
+    """Some days of a store, simulated where none is given, on which the export is tried."""
+    from cranpm.export.bundle import Proof
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.verify.fitting import find_fitted
 
-    first = issue_days(region, None, [])[:1] if data is None else ()
-    store = open_store(region, data, first, (), progress)
-    days = first or issue_days(region, store.days, [])[:1]
-    fitted, _ = find_fitted(region, store)
-    return lambda spec: stored_cases(spec, store, days, spec.trained_leads, fitted)
+    ahead = (1, 2, 3) if count > 1 else ()  # a score needs the truth
+    first = issue_days(region, None, [])[:count] if data is None else ()
+    store = open_store(region, data, first, ahead, progress)
+    days = first or issue_days(region, store.days, [])[:count]
+    return Proof(store, days, find_fitted(region, store)[0])

@@ -99,6 +99,18 @@ def used_weights(model: onnx.ModelProto, network: CranPM) -> Weights:
     }
 
 
+def with_weights(model: onnx.ModelProto, network: CranPM) -> onnx.ModelProto:
+    """A copy of a graph with the weights of a network inside."""
+    helper = require("onnx.numpy_helper", extra="export")
+    copy = type(model)()
+    copy.CopyFrom(model)
+    state = network.state_dict()
+    for tensor in copy.graph.initializer:
+        if tensor.name in state:
+            tensor.CopyFrom(helper.from_array(state[tensor.name].detach().numpy(), tensor.name))
+    return copy
+
+
 def put_outside(model: onnx.ModelProto, weights: bytes, location: str) -> bytes:
     """The graph as a file without the tensors of a safetensors file: it says where in it they are.
 

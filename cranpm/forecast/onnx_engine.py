@@ -99,13 +99,16 @@ class OnnxEngine:
             done += size
         return np.concatenate(parts)
 
-    def _tiles(self, held: Held, tiles: TileInputs, part: slice, lead: int) -> NDArray[np.float32]:
+    def feeds(self, held: Held, tiles: TileInputs, part: slice, lead: int) -> dict[str, Any]:
+        """What the tiles' graph is fed for some tiles of a batch, by name."""
         names = ("pm", "elevation", "lats", "lons", "wind", "queries", "keys")
         fields: dict[str, Any] = {name: getattr(tiles, name)[part] for name in names}
         fields["lead"] = np.full(len(fields["pm"]), lead, np.int64)
-        tile = self._session(TILE_GRAPH)
-        (residual,) = self._run(tile, dict(zip(self._bundle.held, held, strict=True)) | fields)
-        return residual.numpy()
+        return dict(zip(self._bundle.held, held, strict=True)) | fields
+
+    def _tiles(self, held: Held, tiles: TileInputs, part: slice, lead: int) -> NDArray[np.float32]:
+        (residual,) = self._run(self._session(TILE_GRAPH), self.feeds(held, tiles, part, lead))
+        return np.asarray(residual.numpy(), dtype=np.float32)
 
     def _run(self, made: Session, feeds: Mapping[str, Any]) -> list[Any]:
         """Outputs as ONNX Runtime's own values."""

@@ -102,7 +102,7 @@ def write_bundle(
         "schema_version": SCHEMA_VERSION, "name": "few", "precision": "fp32", "random_weights": False,
         "created": "2022-01-01T00:00:00+00:00", "cranpm": "0", "days": {"16x20": "day-16x20.onnx"},
         "held": ["keys_0"], "weights": {"day": "day.safetensors", "tile": "tile.safetensors"}, "packs": {},
-        "adapter": None, "parity": [], "checkpoint": to_manifest(CHECKPOINT, CHECKPOINT.hash),
+        "adapter": None, "parity": [], "loss": [], "checkpoint": to_manifest(CHECKPOINT, CHECKPOINT.hash),
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()},
     }  # fmt: skip
     if change is not None:
