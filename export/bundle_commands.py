@@ -143,9 +143,7 @@ def describe(bundle: Bundle) -> dict[str, object]:
         "coarse windows": list(manifest["days"]),
         "coarse channels": len(checkpoint.config.channels),
         "maps": list(checkpoint.config.maps),
-        "loss of 8 bits": {
-            f"T+{e['lead']}": f"{100 * (e['rmse'] / e['rmse_exact'] - 1):+.2f} %" for e in manifest["loss"]
-        },
+        "loss of 8 bits": {f"T+{entry['lead']}": _lost(entry) for entry in manifest["loss"]},
         "parity": {"cases": len(manifest["parity"]), **_worst(manifest["parity"])},
         "licence": checkpoint.licence,
         "made": f"{manifest['created']} by cranpm {manifest['cranpm']}",
