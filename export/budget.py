@@ -54,7 +54,7 @@ def budget(bundle: Bundle, *, device: str, batch: int, window: tuple[int, int] |
     parts = {
         "process": _PROCESS[device],
         "day: weights": weights[DAY],
-        "day: fields": _ARENA[1] * day,
+        "day: fields": day,
         "tiles: weights": weights[TILE],
         "tiles: fields": _ARENA.get(batch, _MORE) * batch * tile,
     }
@@ -110,9 +110,9 @@ def _tile_alive(config: ModelConfig, window: tuple[int, int]) -> int:
 
 
 def _day_alive(config: ModelConfig, window: tuple[int, int]) -> int:
-    """The same of a day: three fields of scores, and the coarse channels twice."""
+    """The same of a day: five fields of scores, and the coarse channels twice."""
     fields = 2 * len(config.channels) * window[0] * window[1]
-    return 4 * (3 * config.global_heads * _tokens(config, window) ** 2 + fields)
+    return 4 * (5 * config.global_heads * _tokens(config, window) ** 2 + fields)
 
 
 def _tokens(config: ModelConfig, window: tuple[int, int]) -> int:

@@ -23,6 +23,7 @@ from cranpm.forecast.graph import read_graph
 from cranpm.forecast.signature import public_key, sign, signed_by
 from cranpm.forecast.tensors import tensor_places, views
 from cranpm.model.checkpoint import Checkpoint, from_manifest
+from cranpm.model.registry import find_bundle
 
 SCHEMA_VERSION = 1
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
@@ -95,13 +96,13 @@ def open_bundle(path: str | Path, *, key: str | Path | None = None) -> Bundle:
     """Open a bundle and check it through.
 
     Args:
-        path: the file.
+        path: the file, or the name of a network that ships with a bundle.
         key: a public key (PEM) that must have signed it; None accepts unsigned bundles, but no wrong signature.
 
     Raises:
         CranpmError: it is not a bundle, was altered, is not signed by the key, or holds what no bundle should.
     """
-    path = Path(path)
+    path = find_bundle(path)
     wanted = None if key is None else public_key(Path(key))
     if not path.is_file():
         raise CranpmError(f"{path}: no such bundle; make one with: cranpm export MODEL --out {path.name}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cranpm.errors import CranpmError, require
+from cranpm.errors import CranpmError, MissingExtra, require
 
 if TYPE_CHECKING:
     from cranpm.forecast.bundle import Bundle
@@ -43,10 +43,15 @@ def load_engine(
     Raises:
         CranpmError: no such model, no weights, no such device, or an adapter of another base.
     """
-    from cranpm.model.registry import load
+    from cranpm.model.registry import find_bundle, load
 
     checkpoint = load(model, random_weights=random_weights)
-    require("torch", extra="train")
+    try:
+        require("torch", extra="train")
+    except MissingExtra as error:
+        if find_bundle(model) == Path(model):
+            raise
+        raise MissingExtra(f"{error}; or run it without torch: --bundle {model}") from error
     from cranpm.forecast.torch_engine import TorchEngine
 
     engine = TorchEngine(checkpoint, device=device)

@@ -123,7 +123,8 @@ class OnnxEngine:
         if graph not in self._sessions:
             weights = self._weights(TILE if graph == TILE_GRAPH else DAY)
             content = self._bundle.read(graph)
-            self._sessions[graph] = session(content, weights, self._device, strict=self._strict)
+            often = graph == TILE_GRAPH
+            self._sessions[graph] = session(content, weights, self._device, strict=self._strict, often=often)
         return self._sessions[graph]
 
     def _weights(self, part: str) -> dict[str, NDArray[Any]]:

@@ -72,7 +72,9 @@ class Session:
         return sum(value.tensor_size_in_bytes() for value in self.weights.values())
 
 
-def session(graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, strict: bool) -> Session:
+def session(
+    graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, strict: bool, often: bool = True
+) -> Session:
     """A session for a graph with its weights.
 
     Args:
@@ -80,6 +82,7 @@ def session(graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, s
         weights: these weights by name; those that the graph does not name are left out by the caller.
         device: as `pick_provider` gives it.
         strict: refuse where the provider does not start; else the CPU takes over, and says so.
+        often: keep memory from run to run; else it goes back to the system, which a day that runs once should.
 
     Raises:
         CranpmError: the provider is installed but does not start here.
@@ -88,6 +91,7 @@ def session(graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, s
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; a provider that does not start is told below
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = often
     if threads := os.environ.get("OMP_NUM_THREADS", ""):
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(a)) for name, a in weights.items()}

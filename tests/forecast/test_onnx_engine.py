@@ -145,9 +145,12 @@ def test_the_command_line_takes_a_model_or_a_bundle(path):
 
 
 SCRIPT = """
-import sys, datetime as dt
-for name in ("torch", "lightning", "peft", "onnx", "onnxscript", "scores"):
-    sys.modules[name] = None
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "lightning", "peft", "onnx", "onnxscript", "scores"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
 import cranpm.forecast.source
 from cranpm.cli import main
 sys.path.insert(0, "{root}")
