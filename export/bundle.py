@@ -68,7 +68,6 @@ class Order:
         regions: packs that travel along; the day's graph is made for their whole and their sample windows.
         precision: fp32, fp16 or int8.
         adapter: merged into the weights.
-        whole: whether the packs' whole windows count, besides their sample windows.
         windows: further coarse windows, rows and columns.
     """
 
@@ -76,13 +75,12 @@ class Order:
     regions: Sequence[Region] = ()
     precision: str = "fp32"
     adapter: Adapter | None = None
-    whole: bool = True
     windows: Sequence[tuple[int, int]] = ()
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """Every coarse window, the largest first."""
-        packed = [region.window(full).coarse.shape for region in self.regions for full in {False, self.whole}]
+        packed = [region.window(full).coarse.shape for region in self.regions for full in (True, False)]
         return sorted({*packed, *self.windows}, reverse=True)
 
 

@@ -31,7 +31,8 @@ def export(
     ] = None,
     drawn_only: Annotated[bool, typer.Option("--drawn-only", help="Test on drawn inputs alone: quicker.")] = False,
     sample_windows: Annotated[
-        bool, typer.Option("--sample-windows", help="For the packs' sample windows alone: small, for demonstrations.")
+        bool,
+        typer.Option("--sample-windows", help="For the packs' sample windows alone, and without packs."),
     ] = False,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Export a network without training.")
@@ -65,7 +66,9 @@ def export(
     checkpoint = load(model, random_weights=random_weights)
     packs = [load_region(name) for name in region or list_regions()]
     worn = None if adapter is None else open_adapter(adapter, packs[0])
-    order = Order(checkpoint, packs, precision, worn, not sample_windows)
+    order = Order(checkpoint, packs, precision, worn)
+    if sample_windows:
+        order = Order(checkpoint, (), precision, worn, [pack.sample.coarse.shape for pack in packs])
     with progress_bar() as progress:
         proof = None if drawn_only else _proof(packs[0], data, 1 + SCORED * (precision == "int8"), progress)
         bundle = export_bundle(order, out, proof=proof, progress=progress)

@@ -7,8 +7,10 @@ once where the tile's runs a hundred times. What it costs is told in forecast sc
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +51,13 @@ def quantize(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> onnx.ModelProto:
         onnx.save(model, plain)
         _fold(plain, folded)
         chosen = _layers(onnx.load(folded))
-        tools.quantize_static(
-            folded, made, _Reader(feeds), quant_format=tools.QuantFormat.QDQ,
-            op_types_to_quantize=list(_LAYERS), nodes_to_quantize=chosen, per_channel=True,
-            activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
-            calibrate_method=tools.CalibrationMethod.MinMax,
-        )  # fmt: skip
+        with _quiet():
+            tools.quantize_static(
+                folded, made, _Reader(feeds), quant_format=tools.QuantFormat.QDQ,
+                op_types_to_quantize=list(_LAYERS), nodes_to_quantize=chosen, per_channel=True,
+                activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
+                calibrate_method=tools.CalibrationMethod.MinMax,
+            )  # fmt: skip
         quantized = onnx.load(made)
     return _ours(quantized)
 
@@ -98,6 +101,17 @@ def loss(
 def _loss(lead: int, found: list[tuple[float, float, int]]) -> Loss:
     exact, quantized, count = (sum(part) for part in zip(*found, strict=True))
     return Loss(lead, len(found), float(np.sqrt(quantized / count)), float(np.sqrt(exact / count)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without advice to fold first: that was done."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class _Reader:

@@ -18,7 +18,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {"cranpm": "cranpm", "regions": "cranpm/regions", "adapt": "cranpm/adapt"}
 FOLDERS |= {"export": "cranpm/export", "clients": "cranpm/clients"}
 """Top-level folder, and where it lies in an installed package."""
-PACKAGED = {".py", ".typed", ".yaml", ".json", ".safetensors", ".npz", ".nc"}
+PACKAGED = {".py", ".typed", ".bundle", ".yaml", ".json", ".safetensors", ".npz", ".nc"}
 
 
 def sources() -> dict[str, Path]:

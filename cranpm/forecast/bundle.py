@@ -22,6 +22,7 @@ from cranpm.forecast.container import Member, read_members, write_container
 from cranpm.forecast.graph import read_graph
 from cranpm.forecast.signature import public_key, sign, signed_by
 from cranpm.forecast.tensors import tensor_places, views
+from cranpm.model.adapter import merged_inside
 from cranpm.model.checkpoint import Checkpoint, from_manifest
 from cranpm.model.registry import find_bundle
 
@@ -120,6 +121,7 @@ def open_bundle(path: str | Path, *, key: str | Path | None = None) -> Bundle:
         source = None if manifest["random_weights"] else path
         checkpoint = from_manifest(manifest["checkpoint"], name=manifest["name"], folder=source)
         bundle = Bundle(path, manifest, checkpoint, hashlib.sha256(raw).hexdigest(), signer, members)
+        _check_links(bundle)
         _check_graphs(bundle)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CranpmError(f"{path}: {MANIFEST} is not as cranpm export writes it ({error!r}); {_AGAIN}") from error
@@ -201,6 +203,19 @@ def _check_files(
             raise CranpmError(f"{path}: '{name}' is not what {MANIFEST} says (SHA-256 differs); {_AGAIN}")
         if crc != members[name].crc:
             raise CranpmError(f"{path}: '{name}': its checksum is not that of the container; {_AGAIN}")
+
+
+def _check_links(bundle: Bundle) -> None:
+    """What the manifest names is there, and an adapter inside is described as one."""
+    manifest = bundle.manifest
+    named = [TILE_GRAPH, *bundle.days.values(), *manifest["weights"].values()]
+    named += [name for files in manifest["packs"].values() for name in (files["pack"], *files.values())]
+    if absent := [name for name in named if name not in manifest["files"]]:
+        raise CranpmError(f"{MANIFEST} names '{absent[0]}', which is not there; {_AGAIN}")
+    if not bundle.days or not all(isinstance(name, str) for name in bundle.held):
+        raise CranpmError(f"{MANIFEST}: no graph for any day, or nothing that a day leaves; {_AGAIN}")
+    if manifest["adapter"] is not None:
+        merged_inside(manifest["adapter"])
 
 
 def _check_graphs(bundle: Bundle) -> None:

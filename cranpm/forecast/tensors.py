@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
 
-_KINDS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4")}
+_KINDS: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+}
 _HEADER_LIMIT = 4_000_000  # bytes
 
 

@@ -85,3 +85,18 @@ def test_the_budget_is_for_one_thing(path):
     for words in ((), ("--gpu", "4GB", "--ram", "8GB")):
         with pytest.raises(CranpmError, match="--gpu 4GB or --ram 8GB"):
             call("budget", path, *words)
+
+
+def test_an_export_is_refused_before_any_work(tmp_path):
+    pytest.importorskip("onnxscript")
+    from cranpm.export.commands import export
+
+    with pytest.raises(CranpmError, match="a folder; name a file in it"):
+        export("europe-sample", tmp_path)
+    with pytest.raises(CranpmError, match="no region 'indya'"):
+        export("europe-sample", tmp_path / "a.bundle", region=["indya"])
+    with pytest.raises(CranpmError, match="add --random-weights"):
+        export("paper-96m", tmp_path / "a.bundle")
+    with pytest.raises(CranpmError, match="no day to calibrate on"):
+        export("europe-sample", tmp_path / "a.bundle", region=["india"], precision="int8", drawn_only=True)
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 import cranpm.export.bundle as making  # noqa: E402
 from cranpm.data.progress import silent  # noqa: E402
 from cranpm.errors import CranpmError  # noqa: E402
-from cranpm.export.bundle import Order, drawn_last_layer, export_bundle  # noqa: E402
+from cranpm.export.bundle import Order, Proof, drawn_last_layer, export_bundle  # noqa: E402
 from cranpm.export.cases import drawn_case  # noqa: E402
 from cranpm.export.parity import check, compare  # noqa: E402
 from cranpm.forecast.bundle import open_bundle  # noqa: E402
@@ -118,6 +118,26 @@ def test_half_precision_passes_its_own_gate(base, tmp_path):
     assert 1e-5 < entry["rms"] <= 1e-2
     sizes = {str(values.dtype) for values in half.weights("tile").values()}
     assert sizes == {"float16", "float32"}
+
+
+def test_eight_bits_come_with_their_loss(base, store, tmp_path, known_graphs):
+    days = [FIRST + dt.timedelta(days=k) for k in (1, 2, 3)]
+    eight = export_bundle(
+        Order(base, precision="int8", windows=[SHAPE]), tmp_path / "int8.bundle", proof=Proof(store, days)
+    )
+    assert [entry["lead"] for entry in eight.manifest["loss"]] == [1, 2, 3]
+    assert all(entry["days"] == 2 and entry["rmse"] != entry["rmse_exact"] > 0 for entry in eight.manifest["loss"])
+    assert 1e-4 < max(entry["rms"] for entry in eight.manifest["parity"]) < 0.5
+    assert not eight.weights("tile") and eight.weights("day")
+    engine = OnnxEngine(eight, device="cpu")
+    assert engine.spec.device.endswith("int8") and np.isfinite(map_of(engine, store)[store.land]).all()
+    with pytest.raises(CranpmError, match="its weights are of 8 bits"):
+        engine.wear(write_adapter(tmp_path / "monsoon", base))
+
+
+def test_eight_bits_need_days(base, tmp_path):
+    with pytest.raises(CranpmError, match="no day to calibrate on"):
+        export_bundle(Order(base, precision="int8", windows=[SHAPE]), tmp_path / "int8.bundle")
 
 
 def test_beyond_the_gate_nothing_is_written(base, tmp_path, monkeypatch, known_graphs):

@@ -153,6 +153,13 @@ def test_a_file_the_manifest_does_not_name_is_refused(tmp_path, shut):
         (lambda m: m["checkpoint"]["config"].update(channels=["u10_t", "v10_t", "soot_t"]), "'soot_t'"),
         (lambda m: m.update(days={"16x20": "other.onnx"}), "other.onnx"),
         (lambda m: m.update(days={"x": "day-16x20.onnx"}), "not as cranpm export writes it"),
+        (
+            lambda m: m.update(packs={"india": {"pack": "../india.yaml"}}),
+            r"names '\.\./india.yaml', which is not there",
+        ),
+        (lambda m: m.update(packs={"india": {}}), "not as cranpm export writes it"),
+        (lambda m: m.update(days={}), "no graph for any day"),
+        (lambda m: m.update(adapter={"name": "a"}), "keys missing"),
         (lambda m: m.update(weights={}), "'tile.weight' lies outside"),
         (lambda m: m.update(weights=[1]), "not as cranpm export writes it"),
         (lambda m: m.update(checkpoint=3), "not as cranpm export writes it|subscriptable"),

@@ -20,10 +20,10 @@ pytest.importorskip("onnx")
 pytest.importorskip("torch")
 
 import cranpm.forecast.onnx_engine as module
-from cranpm.errors import CranpmError
+from cranpm.errors import CranpmError, MissingExtra
 from cranpm.forecast.bundle import open_bundle
 from cranpm.forecast.inputs import day_inputs, tile_inputs
-from cranpm.forecast.load import choose
+from cranpm.forecast.load import choose, load_engine
 from cranpm.forecast.onnx_engine import OnnxEngine
 from cranpm.forecast.run import assemble_map, forecast
 from cranpm.tiles import Tile
@@ -142,6 +142,12 @@ def test_the_command_line_takes_a_model_or_a_bundle(path):
     with pytest.raises(CranpmError, match="models are not signed"):
         choose(None, None, key=path)
     assert choose(None, path, device="cpu").engine(None).spec.name == "few"
+
+
+def test_without_torch_the_bundle_that_ships_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match=r"cranpm\[train\].*or run it without torch: --bundle europe-sample"):
+        load_engine("europe-sample")
 
 
 SCRIPT = """
