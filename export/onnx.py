@@ -125,6 +125,7 @@ def put_outside(model: onnx.ModelProto, weights: bytes, location: str) -> bytes:
         if tensor.name in places:
             place = places[tensor.name]
             tensor.ClearField("raw_data")
+            tensor.ClearField("external_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
             said = {"location": location, "offset": place.start, "length": place.length}
             tensor.external_data.extend(onnx.StringStringEntryProto(key=k, value=str(v)) for k, v in said.items())
