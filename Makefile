@@ -18,7 +18,7 @@ help:
 	@echo "make clean      remove $(VENV), reports and build products"
 
 demo: $(VENV)/.demo
-	$(BIN)/cranpm region eval india --out $(REPORT)
+	$(BIN)/cranpm region eval india --bundle europe-sample --out $(REPORT)
 	@echo "The report: $(abspath $(REPORT))/report.html"
 
 test: $(VENV)/.test
@@ -42,7 +42,7 @@ clean:
 
 # A stamp per set of extras: a second run installs nothing until the requirements change.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
-	$(call install,verify$(comma)stations$(comma)terrain$(comma)train)
+	$(call install,verify$(comma)stations$(comma)terrain)
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.made
 	$(call install,test)

@@ -18,6 +18,8 @@ COMMANDS = {
     "adapt": Entry("cranpm.adapt.commands:adapt", "Adapt a model to a region's own days (LoRA)."),
     "adapter": Entry("cranpm.adapt.adapter_commands:app", "Adapters: what is in one, its worth, merging it."),
     "federate": Entry("cranpm.clients.commands:app", "Adapt together with other agencies; tiles stay at home."),
+    "export": Entry("cranpm.export.commands:export", "Make a bundle of a model, to run it without torch."),
+    "bundle": Entry("cranpm.export.bundle_commands:app", "Bundles: what is in one, is it whole, signing, speed."),
     "ablate": Entry("cranpm.train.commands:ablate", "Which mechanisms earn their place, on the sample world."),
     "intervene": Entry("cranpm.verify.commands:intervene", "What a trained model does with its inputs: alter them."),
     "sample": Entry("cranpm.sample.commands:sample", "Write simulated days of a region in the providers' formats."),

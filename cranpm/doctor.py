@@ -15,27 +15,33 @@ from cranpm import __version__
 
 BASE = (
     *("numpy", "pandas", "xarray", "zarr", "netCDF4", "PyYAML", "onnxruntime"),
-    *("typer", "rich", "matplotlib", "cryptography", "global-land-mask"),
+    *("typer", "rich", "matplotlib", "cryptography", "safetensors", "global-land-mask"),
 )
 OPTIONAL = {
     "verify": ("scores", "scikit-image"),
     "stations": ("pyarrow",),
     "terrain": ("rasterio",),
-    "train": ("torch", "safetensors", "lightning"),
+    "train": ("torch", "lightning"),
     "adapt": ("peft",),
     "federate": ("flwr",),
+    "export": ("onnx", "onnxscript"),
 }
 NEEDS = {
     "region list, show, check, new": (),
     "region eval, fit": ("verify", "stations", "terrain", "train"),
+    "region eval (a bundle, a store)": ("verify",),
+    "forecast (a bundle, a store)": (),
     "forecast (a store)": ("train",),
     "forecast (simulated days)": ("stations", "terrain", "train"),
     "train": ("train",),
     "adapt (a store)": ("train", "adapt"),
     "adapt (simulated days)": ("stations", "terrain", "train", "adapt"),
-    "adapter info": ("train",),
+    "adapter info": (),
     "federate": ("train", "adapt", "federate"),
     "adapter merge, compare": ("train", "adapt"),
+    "export (drawn inputs or a store)": ("train", "export"),
+    "export (simulated days)": ("stations", "terrain", "train", "export"),
+    "bundle info, verify, sign, bench, budget": (),
     "ablate": ("train",),
     "intervene (a store)": ("train",),
     "intervene (simulated days)": ("stations", "terrain", "train"),

@@ -29,7 +29,6 @@ EXTRA_ONLY = {
     "skimage",
     "scipy",
     "pyarrow",
-    "safetensors",
     "peft",
     "flwr",
     "onnx",

@@ -28,14 +28,18 @@ def run_forecast(
     region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
     date: Annotated[str, typer.Option(help="Day t, the last day that is known: YYYY-MM-DD, UTC.")],
     leads: Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")] = ["1", "2", "3"],  # noqa: B006
-    model: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
+    model: Annotated[
+        str | None, typer.Option(help="A registered model or a checkpoint folder. [europe-sample]")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="A bundle instead of a model: runs without torch.")] = None,
     data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("forecasts"),
     format: Annotated[Form, typer.Option(help="netcdf or zarr.")] = "netcdf",
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda; with a bundle tensorrt, openvino.")] = "auto",
     baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
     adapter: Annotated[Path | None, typer.Option(help="An adapter folder, to put on the model.")] = None,
+    require_key: Annotated[Path | None, typer.Option(help="A public key that must have signed the bundle.")] = None,
 ) -> None:
     """Forecast the 1 km PM2.5 maps of the days after a date.
 
@@ -44,6 +48,8 @@ def run_forecast(
     Example: cranpm forecast india --date 2022-01-10
 
     With an adapter: cranpm forecast india --date 2022-01-10 --adapter adapters/india
+
+    Without torch: cranpm forecast india --date 2022-01-10 --bundle base.bundle --data india.zarr
     """
     from cranpm.data.days import parse_days
     from cranpm.data.progress import progress_bar
@@ -51,16 +57,16 @@ def run_forecast(
     from cranpm.forecast.engine import check_leads
     from cranpm.forecast.files import check_folder
     from cranpm.forecast.inputs import WITHOUT_PAST
-    from cranpm.forecast.load import load_engine
-    from cranpm.region import load_region
+    from cranpm.forecast.load import choose
 
     plain_warnings()
-    pack, days, ahead = load_region(region), parse_days(date), parse_leads(leads)
+    chosen = choose(model, bundle, require_key, random_weights, device)
+    pack, days, ahead = chosen.region(region), parse_days(date), parse_leads(leads)
     if len(days) != 1:
         raise CranpmError(f"--date {date}: one day is expected, such as 2022-03-17")
     check_folder(out)
     worn = open_adapter(adapter, pack)
-    engine = load_engine(model, random_weights, device, worn)
+    engine = chosen.engine(worn)
     check_leads(engine.spec, ahead)
     if baselines is not None:
         _check_use(engine, baselines)  # a wrong name should not cost minutes

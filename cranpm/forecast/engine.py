@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from cranpm.data.days import parse_days
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import DayInputs, TileInputs
 from cranpm.variables import FORECAST_CHANNELS, LOCAL_CHANNELS, PAST_MAPS
+
+if TYPE_CHECKING:
+    from cranpm.model.adapter import Adapter
+    from cranpm.model.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class EngineSpec:
         adapter_days: the local period, by "train" and "validate", as `cranpm.data.days.parse_days` reads it.
         adapter_simulated: whether these days are of the sample world.
         adapter_licence: of the adapter's tensors.
+        bundle: SHA-256 of the bundle's manifest, hexadecimal; empty where no bundle runs.
     """
 
     name: str
@@ -66,6 +71,7 @@ class EngineSpec:
     adapter_days: Mapping[str, str] = field(default_factory=dict)
     adapter_simulated: bool = False
     adapter_licence: str = ""
+    bundle: str = ""
 
     @property
     def label(self) -> str:
@@ -122,3 +128,45 @@ def check_leads(spec: EngineSpec, leads: Sequence[int]) -> None:
             raise CranpmError(
                 f"lead {lead}: '{spec.label}' was trained for leads {trained} (days) only; leave {lead} out of --leads"
             )
+
+
+def engine_spec(checkpoint: Checkpoint, device: str, adapter: Adapter | None = None) -> EngineSpec:
+    """What a caller needs to know of a checkpoint that runs on a device, with an adapter on it or without.
+
+    Args:
+        checkpoint: the base.
+        device: where it runs, in words.
+        adapter: what it wears.
+    """
+    config = checkpoint.config
+    spec = EngineSpec(
+        name=checkpoint.name,
+        hash=checkpoint.hash,
+        tile=config.tile,
+        patch=config.patch,
+        coarse_patch=config.coarse_patch,
+        coarse_shape=config.coarse_shape,
+        channels=config.channels,
+        maps=config.maps,
+        trained_leads=config.leads if checkpoint.random_weights else checkpoint.trained_leads,
+        region=checkpoint.region,
+        simulated=checkpoint.simulated,
+        random_weights=checkpoint.random_weights,
+        device=device,
+        licence=checkpoint.licence,
+        detail=checkpoint.detail,
+        provenance=checkpoint.provenance,
+    )
+    if adapter is None:
+        return spec
+    return replace(
+        spec,
+        trained_leads=adapter.leads,
+        detail={**checkpoint.detail, **adapter.detail},
+        adapter=adapter.name,
+        adapter_hash=adapter.hash,
+        adapter_region=adapter.region,
+        adapter_days=adapter.days,
+        adapter_simulated=adapter.simulated,
+        adapter_licence=adapter.licence,
+    )

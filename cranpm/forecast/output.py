@@ -103,6 +103,7 @@ def provenance(
         "simulated": json.dumps(attrs.get("simulated")) if simulated else "no",
         "model_name": spec.name,
         "model_hash": spec.hash or "none (random weights)",
+        **({"bundle_hash": spec.bundle} if spec.bundle else {}),
         "model_trained_on": f"{'simulated ' if spec.simulated else ''}{spec.region}" if spec.region else "nothing",
         "model_license": spec.licence or "not stated",
         **_adapter_attributes(spec),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cranpm.errors import CranpmError
-from cranpm.forecast.engine import EngineSpec
+from cranpm.forecast.engine import engine_spec
 from cranpm.forecast.inputs import DayInputs, TileInputs
 from cranpm.model.adapter import check_base, merged
 
 if TYPE_CHECKING:
     from cranpm.model.adapter import Adapter
     from cranpm.model.checkpoint import Checkpoint
+    from cranpm.model.network import CranPM
 
 
 class TorchEngine:
@@ -27,13 +27,14 @@ class TorchEngine:
     where the inputs hold no forecasts. An adapter is merged into the network while it is worn; what it covers is kept.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto", network: CranPM | None = None) -> None:
+        """Take a checkpoint's network, or one of the same shape that is given in its place."""
         self._checkpoint = checkpoint
         self._device = pick_device(device)
-        self._network = checkpoint.network().eval().to(self._device)
+        self._network = (network or checkpoint.network()).eval().to(self._device)
         self._state: tuple[DayInputs, Tensor] | None = None
         self._covered: dict[str, Tensor] = {}  # tensors of the base where an adapter lies over them
-        self.spec = _spec(checkpoint, self._device)
+        self.spec = engine_spec(checkpoint, str(self._device))
 
     def wear(self, adapter: Adapter | None) -> None:
         """Put an adapter on the base in the place of one that is worn; None takes it off.
@@ -56,7 +57,7 @@ class TorchEngine:
             for name, values in changed.items():
                 state[name].copy_(torch.from_numpy(values))
         self._state = None
-        self.spec = _spec(self._checkpoint, self._device, adapter)
+        self.spec = engine_spec(self._checkpoint, str(self._device), adapter)
 
     def encode_day(self, day: DayInputs, lead: int) -> Tensor:
         """Global tokens of a day, shape (1, K, D); the same for every lead."""
@@ -94,38 +95,3 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise CranpmError("device 'cuda': torch finds no GPU here; choose --device cpu or auto")
     return torch.device(name)
-
-
-def _spec(checkpoint: Checkpoint, device: torch.device, adapter: Adapter | None = None) -> EngineSpec:
-    config = checkpoint.config
-    spec = EngineSpec(
-        name=checkpoint.name,
-        hash=checkpoint.hash,
-        tile=config.tile,
-        patch=config.patch,
-        coarse_patch=config.coarse_patch,
-        coarse_shape=config.coarse_shape,
-        channels=config.channels,
-        maps=config.maps,
-        trained_leads=config.leads if checkpoint.random_weights else checkpoint.trained_leads,
-        region=checkpoint.region,
-        simulated=checkpoint.simulated,
-        random_weights=checkpoint.random_weights,
-        device=str(device),
-        licence=checkpoint.licence,
-        detail=checkpoint.detail,
-        provenance=checkpoint.provenance,
-    )
-    if adapter is None:
-        return spec
-    return replace(
-        spec,
-        trained_leads=adapter.leads,
-        detail={**checkpoint.detail, **adapter.detail},
-        adapter=adapter.name,
-        adapter_hash=adapter.hash,
-        adapter_region=adapter.region,
-        adapter_days=adapter.days,
-        adapter_simulated=adapter.simulated,
-        adapter_licence=adapter.licence,
-    )

@@ -154,6 +154,17 @@ def write_manifest(folder: str | Path, adapter: Adapter) -> str:
     return files[WEIGHTS]
 
 
+def merged_inside(manifest: Mapping[str, Any]) -> Adapter:
+    """The adapter whose `cranpm.json`, and its name, a bundle keeps because it is merged into the bundle's weights.
+
+    Raises:
+        CranpmError: it is not what `cranpm.json` holds.
+    """
+    said = {key: value for key, value in manifest.items() if key != "name"}
+    adapter = _from_manifest(Path("adapter"), said)
+    return replace(adapter, name=_text("name", manifest.get("name")), folder=None)
+
+
 def check_base(adapter: Adapter, checkpoint: Checkpoint) -> None:
     """Refuse a base other than the one that the adapter was trained on.
 

@@ -93,10 +93,33 @@ def read_checkpoint(folder: str | Path, *, name: str | None = None) -> Checkpoin
     folder = Path(folder)
     manifest = _manifest(folder)
     try:
-        config = ModelConfig.from_dict(manifest["config"])
+        checkpoint = from_manifest(manifest, name=name or folder.resolve().name, folder=folder)
+    except CranpmError as error:
+        raise CranpmError(f"{folder / MANIFEST}: {error}") from error
+    found = file_hash(folder / WEIGHTS)
+    if found != checkpoint.hash:
+        raise CranpmError(
+            f"{folder / WEIGHTS}: SHA-256 {found[:12]}…, but {MANIFEST} expects {checkpoint.hash[:12]}…: "
+            "the weights are damaged or belong to another checkpoint; copy both files again"
+        )
+    return checkpoint
+
+
+def from_manifest(manifest: Mapping[str, Any], *, name: str, folder: Path | None) -> Checkpoint:
+    """The checkpoint that a manifest describes; weights are not looked at.
+
+    Args:
+        manifest: what `checkpoint.json` holds.
+        name: registered name, or the folder's.
+        folder: where the weights lie; None for random weights.
+
+    Raises:
+        CranpmError: a key is missing, a value is not of its kind, or channels are not ours.
+    """
+    try:
         checkpoint = Checkpoint(
-            name=name or folder.resolve().name,
-            config=config,
+            name=name,
+            config=ModelConfig.from_dict(manifest["config"]),
             statistics=Statistics.from_dict(manifest["statistics"]),
             trained_leads=tuple(int(lead) for lead in manifest["trained_leads"]),
             region=str(manifest["region"]),
@@ -109,16 +132,26 @@ def read_checkpoint(folder: str | Path, *, name: str | None = None) -> Checkpoin
         )
         _check_names(checkpoint)
     except KeyError as error:
-        raise CranpmError(f"{folder / MANIFEST}: key {error} missing; copy the checkpoint again") from error
-    except (CranpmError, TypeError, ValueError) as error:
-        raise CranpmError(f"{folder / MANIFEST}: {error}") from error
-    found = file_hash(folder / WEIGHTS)
-    if found != checkpoint.hash:
-        raise CranpmError(
-            f"{folder / WEIGHTS}: SHA-256 {found[:12]}…, but {MANIFEST} expects {checkpoint.hash[:12]}…: "
-            "the weights are damaged or belong to another checkpoint; copy both files again"
-        )
+        raise CranpmError(f"key {error} missing; copy the checkpoint again") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CranpmError(str(error)) from error
     return checkpoint
+
+
+def to_manifest(checkpoint: Checkpoint, digest: str) -> dict[str, Any]:
+    """What `checkpoint.json` says, in plain values; `digest` is the SHA-256 of the weights."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "region": checkpoint.region,
+        "simulated": checkpoint.simulated,
+        "trained_leads": list(checkpoint.trained_leads),
+        "licence": checkpoint.licence,
+        **({"detail": {str(lead): share for lead, share in checkpoint.detail.items()}} if checkpoint.detail else {}),
+        "weights_sha256": digest,
+        "provenance": dict(checkpoint.provenance),
+        "config": checkpoint.config.to_dict(),
+        "statistics": checkpoint.statistics.to_dict(),
+    }
 
 
 def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, network: CranPM) -> str:
@@ -142,7 +175,7 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, network: CranPM
         save_file(weights, new / WEIGHTS)
         (new / WEIGHTS).chmod(0o644)  # safetensors leaves it readable for its owner alone
         digest = file_hash(new / WEIGHTS)
-        text = json.dumps(_to_manifest(checkpoint, digest), indent=1, ensure_ascii=False)
+        text = json.dumps(to_manifest(checkpoint, digest), indent=1, ensure_ascii=False)
         (new / MANIFEST).write_text(text + "\n", encoding="utf-8")
         swap_folder(new, folder)
     finally:
@@ -205,21 +238,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
             "use the cranpm that wrote it, or train again"
         )
     return manifest
-
-
-def _to_manifest(checkpoint: Checkpoint, digest: str) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "region": checkpoint.region,
-        "simulated": checkpoint.simulated,
-        "trained_leads": list(checkpoint.trained_leads),
-        "licence": checkpoint.licence,
-        **({"detail": {str(lead): share for lead, share in checkpoint.detail.items()}} if checkpoint.detail else {}),
-        "weights_sha256": digest,
-        "provenance": dict(checkpoint.provenance),
-        "config": checkpoint.config.to_dict(),
-        "statistics": checkpoint.statistics.to_dict(),
-    }
 
 
 def _check_names(checkpoint: Checkpoint) -> None:

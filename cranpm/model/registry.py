@@ -11,11 +11,23 @@ from cranpm.model.config import CONFIGS
 from cranpm.model.statistics import nominal
 
 SHIPPED = Path(__file__).parent / "weights"
+BUNDLE = "sample.bundle"
+"""The file beside a shipped checkpoint that runs it without torch, on the sample windows of the packs."""
 
 
 def names() -> list[str]:
     """Every registered name: configurations first, then what ships with the package."""
     return [*CONFIGS, *sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{MANIFEST}"))]
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """The bundle that ships with a registered network, or the path itself.
+
+    Args:
+        name_or_path: a registered name, or the path of a bundle; what lies at the path comes first.
+    """
+    shipped = SHIPPED / str(name_or_path) / BUNDLE
+    return shipped if not Path(name_or_path).exists() and shipped.is_file() else Path(name_or_path)
 
 
 def load(name_or_path: str | Path, *, random_weights: bool = False) -> Checkpoint:

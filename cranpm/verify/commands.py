@@ -53,7 +53,10 @@ fit = leaf(run_fit)
 
 def run_evaluate(
     region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
-    model: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
+    model: Annotated[
+        str | None, typer.Option(help="A registered model or a checkpoint folder. [europe-sample]")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="A bundle instead of a model: runs without torch.")] = None,
     data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
     days: Annotated[
         list[str] | None, typer.Option(help="Issue days: dates, A..B, months; without, the pack's days.")
@@ -62,14 +65,17 @@ def run_evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder of the report; without, reports/<region>.")] = None,
     baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda; with a bundle tensorrt, openvino.")] = "auto",
     adapter: Annotated[Path | None, typer.Option(help="An adapter folder, to put on the model.")] = None,
+    require_key: Annotated[Path | None, typer.Option(help="A public key that must have signed the bundle.")] = None,
 ) -> None:
     """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
 
     Example: cranpm region eval india --days 2022-01 --leads 1 2
 
     With an adapter: cranpm region eval india --days 2022-01 --adapter adapters/india
+
+    Without torch: cranpm region eval india --days 2022-01 --bundle base.bundle
     """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
@@ -78,9 +84,8 @@ def run_evaluate(
     from cranpm.forecast.engine import check_leads
     from cranpm.forecast.files import check_folder
     from cranpm.forecast.inputs import WITHOUT_PAST
-    from cranpm.forecast.load import load_engine
+    from cranpm.forecast.load import choose
     from cranpm.forecast.source import issue_days, open_store
-    from cranpm.region import load_region
     from cranpm.verify.baselines import read_fitted
     from cranpm.verify.evaluate import evaluate as score
     from cranpm.verify.fitting import find_fitted
@@ -89,13 +94,14 @@ def run_evaluate(
     plain_warnings()
     for module in ("scores.continuous", "skimage.metrics"):
         require(module, extra="verify")
-    pack, ahead = load_region(region), parse_leads(leads)
+    chosen = choose(model, bundle, require_key, random_weights, device)
+    pack, ahead = chosen.region(region), parse_leads(leads)
     folder = out or Path("reports") / pack.name
     check_folder(folder)
     if baselines is not None:
         read_fitted(baselines)  # a wrong name should not cost minutes
     worn = open_adapter(adapter, pack)
-    engine = load_engine(model, random_weights, device, worn)
+    engine = chosen.engine(worn)
     check_leads(engine.spec, ahead)
     wanted = issue_days(pack, None if data is None else Store.open(data, pack.given).days, days or [])
     spare = worn.baselines if worn is not None and engine.spec.reads_past else None

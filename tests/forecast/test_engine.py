@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from cranpm.forecast.engine import Engine
 from cranpm.forecast.inputs import day_inputs, tile_inputs
 from cranpm.forecast.load import load_engine
 from cranpm.forecast.run import assemble_map, forecast
+from cranpm.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from cranpm.model.statistics import nominal
 from cranpm.tiles import Tile
 from tests.forecast.fake_store import FIRST, PlaceEngine, make_store
 
@@ -33,9 +36,41 @@ def torch_engine() -> Engine:
     return engine
 
 
-@pytest.fixture(scope="module", params=["numpy", "torch"])
-def engine(request) -> Engine:
+def onnx_engine(folder: Path) -> Engine:
+    """The same network from a bundle."""
+    pytest.importorskip("onnxscript")
+    from cranpm.export.bundle import Order, export_bundle
+    from cranpm.forecast.onnx_engine import OnnxEngine
+
+    network = torch_engine()._network
+    about = Checkpoint("small", network.config, nominal(), trained_leads=(1, 2, 3), region="europe")
+    write_checkpoint(folder / "small", about, network)
+    order = Order(read_checkpoint(folder / "small"), windows=[(16, 20)])
+    return OnnxEngine(export_bundle(order, folder / "small.bundle"), device="cpu")
+
+
+@pytest.fixture(scope="module", params=["numpy", "torch", pytest.param("onnx", marks=pytest.mark.slow)])
+def engine(request, tmp_path_factory) -> Engine:
+    if request.param == "onnx":
+        return onnx_engine(tmp_path_factory.mktemp("onnx"))
     return PlaceEngine(tile=TILE) if request.param == "numpy" else torch_engine()
+
+
+@pytest.mark.parametrize("engine", [pytest.param("onnx", marks=pytest.mark.slow)], indirect=True)
+def test_both_engines_make_the_same_strips(engine, store):
+    """Whole strips of the map, blended, clipped and masked, within 1e-4 of the change's standard deviation."""
+    pairs = zip(forecast(engine, store, DAY, [1, 3]), forecast(torch_engine(), store, DAY, [1, 3]), strict=True)
+    for exported, reference in pairs:
+        for ours, theirs in zip(exported.strips, reference.strips, strict=True):
+            change = 20 * engine.forecast_tiles(*whole(engine, store, reference.lead)).std()
+            np.testing.assert_allclose(ours.pm, theirs.pm, atol=1e-4 * change)
+            assert ours.row == theirs.row and np.array_equal(np.isnan(ours.pm), np.isnan(theirs.pm))
+
+
+def whole(engine, store, lead):
+    """Arguments of `forecast_tiles` for one tile."""
+    day, tiles = batch(engine, store, Tile((0, 0), 0, 0, TILE))
+    return engine.encode_day(day, lead), tiles, lead
 
 
 def batch(engine, store, *tiles):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
+from cranpm.forecast.bundle import open_bundle
 from cranpm.model import registry
+from cranpm.region import list_regions, load_region
 from cranpm.train.recipe import recipe_hash, recipe_path
 from tests.model.examples import coarse_inputs, tile_inputs
 
@@ -20,7 +24,16 @@ def test_it_says_how_it_was_made() -> None:
 
 
 def test_it_stays_small_enough_to_ship() -> None:
-    assert sum(file.stat().st_size for file in (registry.SHIPPED / NAME).iterdir()) <= 8_000_000
+    sizes = {file.name: file.stat().st_size for file in (registry.SHIPPED / NAME).iterdir()}
+    assert sizes.pop(registry.BUNDLE) <= 5_000_000
+    assert sum(sizes.values()) <= 8_000_000
+
+
+def test_its_bundle_is_of_these_weights_and_serves_the_samples_of_the_packs() -> None:
+    bundle, shipped = open_bundle(NAME), registry.load(NAME)
+    assert replace(bundle.checkpoint, folder=shipped.folder) == shipped
+    for name in list_regions():
+        assert load_region(name).sample.coarse.shape in bundle.days
 
 
 def test_it_is_trained_and_listens_to_the_weather() -> None:

@@ -1,0 +1,114 @@
+"""ONNX Runtime sessions: which provider runs, and graphs whose weights are handed over at creation."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cranpm.errors import CranpmError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, OrtValue
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+_OPTIONS: dict[str, dict[str, str]] = {  # the arena takes what is asked for, no power of two; cuDNN no workspace
+    "CUDAExecutionProvider": {
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "cudnn_conv_use_max_workspace": "0",
+    },
+}
+_SHORT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation", "available memory")
+
+
+def pick_provider(device: str) -> str:
+    """The device to run on: the one asked for, or with "auto" the GPU where there is one.
+
+    Raises:
+        CranpmError: the device is not known, or this ONNX Runtime has no provider for it.
+    """
+    import onnxruntime
+
+    here = onnxruntime.get_available_providers()
+    if device == "auto":
+        return "cuda" if PROVIDERS["cuda"] in here else "cpu"
+    if device not in PROVIDERS:
+        raise CranpmError(f"device '{device}' unknown: choose auto, {', '.join(PROVIDERS)}")
+    if PROVIDERS[device] not in here:
+        found = ", ".join(name for name, provider in PROVIDERS.items() if provider in here)
+        raise CranpmError(
+            f"device '{device}': ONNX Runtime {onnxruntime.__version__} has no {PROVIDERS[device]} here "
+            f"(found: {found}); install the ONNX Runtime that has it, or choose --device auto"
+        )
+    return device
+
+
+@dataclass(frozen=True)
+class Session:
+    """A graph that is ready to run.
+
+    Attributes:
+        run: ONNX Runtime's own session.
+        weights: what it may still read: ONNX Runtime does not copy all that it is handed.
+    """
+
+    run: InferenceSession
+    weights: Mapping[str, OrtValue]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return sum(value.tensor_size_in_bytes() for value in self.weights.values())
+
+
+def session(
+    graph: bytes, weights: Mapping[str, NDArray[Any]], device: str, *, strict: bool, often: bool = True
+) -> Session:
+    """A session for a graph with its weights.
+
+    Args:
+        graph: the bytes of an ONNX file whose weights are said to lie elsewhere.
+        weights: these weights by name; those that the graph does not name are left out by the caller.
+        device: as `pick_provider` gives it.
+        strict: refuse where the provider does not start; else the CPU takes over, and says so.
+        often: keep memory from run to run; else it goes back to the system, which a day that runs once should.
+
+    Raises:
+        CranpmError: the provider is installed but does not start here.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; a provider that does not start is told below
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = often
+    if threads := os.environ.get("OMP_NUM_THREADS", ""):
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(a)) for name, a in weights.items()}
+    if values:
+        options.add_external_initializers(list(values), list(values.values()))
+    asked = PROVIDERS[device]
+    providers = list(dict.fromkeys([asked, "CPUExecutionProvider"]))
+    chosen = [(name, _OPTIONS.get(name, {})) for name in providers]
+    made = onnxruntime.InferenceSession(graph, options, providers=chosen)
+    if made.get_providers()[0] != asked:
+        what = f"device '{device}': {asked} is installed but does not start here (driver, CUDA or cuDNN missing?)"
+        if strict:
+            raise CranpmError(f"{what}; choose --device cpu or auto")
+        warnings.warn(f"{what}: the CPU takes over", stacklevel=2)
+    return Session(made, values)
+
+
+def short_of_memory(error: Exception) -> bool:
+    """Whether a runtime's error says that memory ran out."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _SHORT_OF_MEMORY)
