@@ -78,10 +78,11 @@ def local_days(variant: Variant) -> list[dt.date]:
     return list(YEAR[-variant.days :]) if variant.together else spread(YEAR, variant.days)
 
 
-def scored_days(phase: str) -> tuple[dt.date, ...]:
+def scored_days(phase: str, every: int = 1) -> tuple[dt.date, ...]:
     """Issue days of 2022, every tenth: from the 5th of January to choose, from the 10th to report."""
     first = dt.date(2022, 1, 5 if phase == "select" else 10)
-    return tuple(first + k * APART * ONE_DAY for k in range((dt.date(2022, 12, 28) - first).days // APART + 1))
+    days = tuple(first + k * APART * ONE_DAY for k in range((dt.date(2022, 12, 28) - first).days // APART + 1))
+    return days[::every]
 
 
 def settings_file(variant: Variant, folder: Path) -> Path:
@@ -111,13 +112,14 @@ def adapt(region: str, data: Path, variant: Variant, seed: int, folder: Path, ba
     return out
 
 
-def compare(region: str, data: Path, adapters: Sequence[Path], phase: str, folder: Path, base: str) -> dict[str, Any]:
-    """The scores of all adapters on the phase's days."""
-    out = folder / f"compare-{phase}"
+def compare(
+    region: str, data: Path, adapters: Sequence[Path], days: Sequence[dt.date], folder: Path, base: str
+) -> dict[str, Any]:
+    """The scores of all adapters on some days; the comparison lies in `folder`."""
     command = [sys.executable, "-m", "cranpm", "adapter", "compare", region, "--data", str(data), "--base", base]
-    command += ["--adapters", *map(str, adapters), "--days", format_days(scored_days(phase))]
-    subprocess.run([*command, "--thresholds", "60", "120", "--out", str(out)], check=True)
-    return dict(json.loads((out / "compare.json").read_text(encoding="utf-8")))
+    command += ["--adapters", *map(str, adapters), "--days", format_days(days)]
+    subprocess.run([*command, "--thresholds", "60", "120", "--out", str(folder)], check=True)
+    return dict(json.loads((folder / "compare.json").read_text(encoding="utf-8")))
 
 
 def rows(found: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -210,6 +212,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--phase", choices=("select", "score"), default="score")
     parser.add_argument("--no-scores", action="store_true", help="only make the runs")
+    parser.add_argument("--every", type=int, default=1, help="score every N-th of the phase's days")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/adaptation"))
     given = parser.parse_args()
@@ -223,7 +226,8 @@ def main() -> None:
         made = list(pool.map(lambda job: adapt(given.region, given.data, *job, folder, given.base), jobs))
     if given.no_scores:
         return
-    found = compare(given.region, given.data, made, given.phase, folder, given.base)
+    days, out = scored_days(given.phase, given.every), folder / f"compare-{given.phase}"
+    found = compare(given.region, given.data, made, days, out, given.base)
     text = "\n\n".join(table(found, columns) for columns in (ALL_DAYS, HIGH_DAYS))
     (folder / f"{given.phase}.md").write_text(text + "\n", encoding="utf-8")
     if given.study == "days":
