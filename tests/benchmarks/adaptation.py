@@ -59,8 +59,6 @@ SETTINGS = (
     Variant("default"),
     Variant("full", full=True),
     Variant("updates alone", changed={"parts": []}),
-    Variant("updates of embeddings too", changed={"parts": [], "lora": {"targets": ["attention", "mlp", "embedding"]}}),
-    Variant("with output", changed={"parts": ["output", "decoder", "embeddings"]}),
     Variant("whole strength", changed={"strength": 1.0}),
     Variant("rank 2", changed={"lora": {"rank": 2, "alpha": 4.0}}),
     Variant("rank 32", changed={"lora": {"rank": 32, "alpha": 64.0}}),
