@@ -30,7 +30,7 @@ def run_adapt(
     ] = None,
     parts: Annotated[
         str,
-        typer.Option(help="Trained whole besides: output, decoder, embeddings; or none. [the settings']"),
+        typer.Option(help="Trained whole besides: decoder, embeddings; or none. [the settings']"),
     ] = "",
     full: Annotated[bool, typer.Option("--full", help="Fine-tune everything, for comparison: a checkpoint.")] = False,
     baselines: Annotated[Path | None, typer.Option(help="A past fitted on other years than the local days.")] = None,

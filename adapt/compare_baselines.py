@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,9 @@ from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.verify.baselines import ROWS, Fitted
 from cranpm.verify.evaluate import has_cams, possible_rows
-from cranpm.verify.fit import MIN_DAYS, fit
-from cranpm.verify.past import LEADS, PastDay, PastStore, past_of_store
+from cranpm.verify.fit import MIN_DAYS
+from cranpm.verify.fitting import fit_days
+from cranpm.verify.past import LEADS, PastStore
 
 FITTED = ("damped", "cams_corrected", "blend")
 LOCAL = " (local days)"
@@ -74,17 +74,8 @@ def fit_local(store: Store, days: Sequence[dt.date], progress: Progress) -> tupl
     held = [day for day in days if day in store.days and all(has_cams(store, day, lead) for lead in LEADS)]
     if len(held) < MIN_DAYS:
         return None, f"{absent}: {len(held)} local days in the store, at least {MIN_DAYS} are needed to fit them"
-    done = itertools.count(1)
-
-    def told() -> Iterator[PastDay]:
-        for day in past_of_store(store, held):
-            yield day
-            progress("fitting baselines on the local days", next(done), 2 * len(held))
-
-    world = "sample" if store.simulated else "real"
-    about: dict[str, object] = {"region": store.region, "world": world, "days": format_days(held)}
     try:
-        return fit(told, store.fine, store.coarse, store.land, about), ""
+        return fit_days(store, held, {"days": format_days(held)}, progress), ""
     except CranpmError as error:
         return None, f"{absent}: {error}"
 

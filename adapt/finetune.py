@@ -12,7 +12,7 @@ import platform
 import shutil
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,21 +21,19 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from cranpm import __version__
-from cranpm.adapt.local_data import BASELINES, LocalData
+from cranpm.adapt.local_data import LocalData
 from cranpm.adapt.local_days import LocalDays
 from cranpm.adapt.lora import attach, trainable_by_part, write_peft_files
+from cranpm.adapt.merge import merged_network
 from cranpm.adapt.settings import Adaptation
-from cranpm.data.dataset import Examples
 from cranpm.data.days import format_days
-from cranpm.data.progress import Progress, silent
+from cranpm.data.progress import Progress
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.folders import swap_folder, write_whole
-from cranpm.model.adapter import WEIGHTS as ADAPTER_WEIGHTS
-from cranpm.model.adapter import Adapter, merged, read_adapter, write_manifest
-from cranpm.model.checkpoint import Checkpoint, file_hash, read_checkpoint, write_checkpoint
+from cranpm.model.adapter import BASELINES, Adapter, read_adapter, write_manifest
+from cranpm.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cranpm.model.network import CranPM
-from cranpm.train.blend_start import start_from_blend
 from cranpm.train.days import Days
 from cranpm.train.detail import detail_shares
 from cranpm.train.keeper import Event, Keeper
@@ -49,8 +47,6 @@ if TYPE_CHECKING:
 BEST, ZERO_SHOT = "best", "zero-shot.json"
 DRAWS = 100
 """Tiles for each lead behind the detail shares: held-out days are few."""
-BLEND_DRAWS, BLEND_DAYS = 400, 100
-"""Tiles for each lead behind the local blend; and the local days that count as much as all that the base has seen."""
 
 
 @dataclass(kw_only=True)
@@ -67,7 +63,6 @@ class Adapting(Plan):
     local: LocalDays
     baselines: Path | None
     out: Path
-    examples: LocalData = field(init=False)
 
     @property
     def adaptation(self) -> Adaptation:
@@ -78,7 +73,6 @@ class Adapting(Plan):
     @property
     def base(self) -> Checkpoint:
         """Where the run begins."""
-        assert self.adaptation.base is not None
         return self.adaptation.base
 
     @property
@@ -101,24 +95,13 @@ class Adapting(Plan):
                 left.unlink(missing_ok=True)
             shutil.rmtree(self.folder / BEST, ignore_errors=True)
 
-    def run(self, *, resume: bool, prepared: Progress = silent, tell: Callable[[Event], None] | None = None) -> None:
-        """Train, then put the weights that did best on the held-out days in their place.
-
-        Nothing is put there by a run that was stopped; --resume goes on with it.
-        """
-        super().run(resume=resume, prepared=prepared, tell=tell)
-        if self.first and self.interruption.stopped_at is None:
-            self._finish()
-            swap_folder(self.folder / BEST, self.out)
-
     def make_days(self, prepared: Progress) -> LocalData:
         """The local days."""
         assert self.data is not None
-        self.examples = LocalData(
+        return LocalData(
             self.adaptation, self.region, local=self.local, seed=self.seed, data=self.data, baselines=self.baselines,
             folder=self.folder, workers=self.workers, tell=prepared,
         )  # fmt: skip
-        return self.examples
 
     def make_keeper(self, tell: Callable[[Event], None] | None) -> Keeper:
         """Keeps the best adapter, or the best weights."""
@@ -142,27 +125,27 @@ class Adapting(Plan):
             "python": platform.python_version(),
             "versions": {"cranpm": __version__, **{name: version(name) for name in ("torch", "peft", "numpy")}},
         }
-        return replace(
-            self.base, name=self.out.name, region=self.region.name, simulated=self.simulated, provenance=provenance
-        )
+        return replace(self.base, name=self.out.name, simulated=self.simulated, provenance=provenance)
 
-    def _finish(self) -> None:
-        """Score what is kept, and find its shares of detail: the base knows those of elsewhere."""
+    def finish(self, days: Days) -> None:
+        """Put what did best on the held-out days in its place, scored, with its own shares of detail.
+
+        Nothing is put there by a run that was stopped; --resume goes on with it.
+        """
         best = self.folder / BEST
         if self.adaptation.full:
             checkpoint = read_checkpoint(best)
             network = checkpoint.network()
-            shares = detail_shares(network, self.examples.held_out, self.seed, DRAWS)
-            write_checkpoint(best, replace(checkpoint, name=self.out.name, detail=shares), network)
-            return
-        adapter, network = read_adapter(best), self.base.network()
-        tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-        changed = {name: torch.from_numpy(values) for name, values in merged(adapter, tensors).items()}
-        network.load_state_dict(changed, strict=False)
-        shares = detail_shares(network, self.examples.held_out, self.seed, DRAWS)
-        found = validate(network, self.examples.held_out, self.recipe.validation, half=self.half).rmse()
-        kept = {"validation_rmse": {str(lead): model for lead, (model, _) in found.items()}}  # at its strength
-        write_manifest(best, replace(adapter, detail=shares, scores={**adapter.scores, **kept}))
+            shares = detail_shares(network, days.held_out, self.seed, DRAWS)
+            write_checkpoint(best, replace(checkpoint, detail=shares), network)
+        else:
+            adapter = read_adapter(best)
+            network = merged_network(adapter, self.base)
+            shares = detail_shares(network, days.held_out, self.seed, DRAWS)
+            found = validate(network, days.held_out, self.recipe.validation, half=self.half).rmse()
+            kept = {"validation_rmse": {str(lead): model for lead, (model, _) in found.items()}}  # at its strength
+            write_manifest(best, replace(adapter, detail=shares, scores={**adapter.scores, **kept}))
+        swap_folder(best, self.out)
 
     @property
     def simulated(self) -> bool:
@@ -184,10 +167,8 @@ class Adapted(Training):
     def make_network(self, days: Days) -> CranPM:
         """The base, with what is not trained frozen."""
         recipe = self.recipe
-        assert isinstance(recipe, Adaptation) and recipe.base is not None and recipe.settings is not None
+        assert isinstance(recipe, Adaptation)
         network = recipe.base.network()
-        if "output" in recipe.settings.parts and not recipe.full:
-            _lean_to_local_blend(network, days.train, self.seed)
         if not recipe.full:
             self.wrapped = (attach(network, recipe.settings.lora, recipe.settings.parts, self.seed),)
         self.strict_loading = False  # a saved state holds what is trained
@@ -197,14 +178,13 @@ class Adapted(Training):
         """AdamW; parts that are trained whole take the smaller steps of full fine-tuning."""
         optimiser = super().configure_optimizers()
         recipe = self.recipe
-        assert isinstance(recipe, Adaptation) and recipe.settings is not None
-        rates = recipe.settings.learning_rates
+        assert isinstance(recipe, Adaptation)
         if not recipe.full:
             updates = {id(p) for name, p in self.network.named_parameters() if ".lora_" in name}
             for group in list(optimiser.param_groups):
                 whole = [p for p in group["params"] if id(p) not in updates]
                 group["params"] = [p for p in group["params"] if id(p) in updates]
-                optimiser.add_param_group({**group, "params": whole, "share": rates.full / rates.lora})
+                optimiser.add_param_group({**group, "params": whole, "share": recipe.settings.share})
         return optimiser
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # torch's overloads
@@ -225,7 +205,6 @@ class AdapterKeeper(Keeper):
     def __init__(self, plan: Adapting, tell: Callable[[Event], None]) -> None:
         super().__init__(plan.folder, plan.described, tell, half=plan.half, interruption=plan.interruption)
         self.plan = plan
-        self.zero_shot: dict[int, tuple[float, float]] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the base on the held-out days, once."""
@@ -254,12 +233,12 @@ class AdapterKeeper(Keeper):
     def _write_adapter(self, folder: Path, about: Checkpoint, module: Adapted) -> None:
         plan, config = self.plan, about.config
         folder.mkdir()
-        assert plan.adaptation.settings is not None
         strength = plan.adaptation.settings.strength
         write_peft_files(folder, module.wrapped[0], module.validated, plan.base.network(), strength)
         if (plan.folder / BASELINES).is_file():
             shutil.copyfile(plan.folder / BASELINES, folder / BASELINES)
         scored = ("step", "validation_rmse", "validation_rmse_persistence", "validation_rmse_zero_shot")
+        elsewhere = (*scored, "base", "base_hash", "adapted")  # keys of the manifest's own
         write_manifest(
             folder,
             Adapter(
@@ -274,30 +253,14 @@ class AdapterKeeper(Keeper):
                 simulated=plan.simulated,
                 scores={name: about.provenance[name] for name in scored},
                 licence=about.licence,
-                provenance={k: v for k, v in about.provenance.items() if k not in scored},
+                provenance={k: v for k, v in about.provenance.items() if k not in elsewhere},
                 detail=about.detail,
-                hash=file_hash(folder / ADAPTER_WEIGHTS),
-                folder=folder,
             ),
         )
 
 
-def _lean_to_local_blend(network: CranPM, examples: Examples, seed: int) -> None:
-    """Start the blend of an output that scales between the base's and the one that fits the local days best.
-
-    Of n local days the share is n / (n + 100): a few polluted weeks must not decide.
-    """
-    if network.output.kind != "scale":
-        return
-    before, days = network.output.blend.detach().clone(), len(examples.starts)
-    start_from_blend(network, examples, seed, BLEND_DRAWS)
-    with torch.no_grad():
-        network.output.blend.lerp_(before, BLEND_DAYS / (days + BLEND_DAYS))
-
-
 def trained_numbers(recipe: Adaptation) -> tuple[dict[str, int], int]:
     """Numbers that are trained by part, and all numbers of the base."""
-    assert recipe.base is not None and recipe.settings is not None
     network = recipe.base.network()
     total = sum(parameter.numel() for parameter in network.parameters())
     if not recipe.full:

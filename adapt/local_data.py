@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -11,20 +10,21 @@ from cranpm.adapt.local_days import LEAST_PAST, LocalDays, folds
 from cranpm.adapt.settings import Adaptation
 from cranpm.data.dataset import DiskStore, Examples, HeldStore, TrainingStore
 from cranpm.data.days import format_days
-from cranpm.data.progress import Progress
+from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import KnownPast
+from cranpm.model.adapter import BASELINES
 from cranpm.region import Region
 from cranpm.train.days import Days
 from cranpm.variables import FORECAST_CHANNELS
 from cranpm.verify.baselines import Fitted, read_fitted, write_fitted
-from cranpm.verify.fit import fit, fit_places
-from cranpm.verify.past import PastDay, past_of_store
+from cranpm.verify.fit import fit_places
+from cranpm.verify.fitting import fit_days, origin_of
+from cranpm.verify.past import past_of_store
 
 IN_MEMORY = 1_000_000_000
 """Bytes of local days that are held in memory; more are read from the store as they are drawn."""
-BASELINES = "baselines.nc"
 
 
 class LocalData(Days):
@@ -58,7 +58,7 @@ class LocalData(Days):
         train, held_out = self._opened(self.local.train), self._opened(self.local.held_out)
         config, leads, hotspots = self.recipe.config, self.recipe.leads, self.region.hotspots
         self.train, self.held_out = Examples([train], config, leads, hotspots), Examples([held_out], config, leads)
-        assert isinstance(self.recipe, Adaptation) and self.recipe.base is not None
+        assert isinstance(self.recipe, Adaptation)
         self.statistics = self.recipe.base.statistics
         if config.reads_past:
             pasts = self._known_pasts()
@@ -102,23 +102,16 @@ def fit_local_past(store: Store, local: LocalDays, leads: Sequence[int], folder:
     pairs = folds(local, leads)
     if not pairs:
         return
-    total = sum(len(past) for _, past in pairs) + 2 * len(local.all)
-    done = itertools.count(1)
-
-    def told(days: Sequence[date]) -> Iterator[PastDay]:
-        for day in past_of_store(store, days):
-            yield day
-            tell("fitting the local past", next(done), total)
-
+    grids = store.fine, store.coarse, store.land
     for k, (_, past) in enumerate(pairs):
-        if not _fold_path(folder, k).is_file():
-            about = _about(store, past)
-            fitted = fit_places(told(past), store.fine, store.coarse, store.land, about, LEAST_PAST)
-            write_fitted(_fold_path(folder, k), fitted)
+        if not _fold_path(folder, k).is_file():  # the blend of a fold is not read
+            about = origin_of(store) | {"days": format_days(past)}
+            write_fitted(_fold_path(folder, k), fit_places(past_of_store(store, past), *grids, about, LEAST_PAST))
+        tell("fitting the local past", k + 1, len(pairs) + 1)
     if not (folder / BASELINES).is_file():
-        about = _about(store, local.all)
-        whole = fit(lambda: told(local.all), store.fine, store.coarse, store.land, about, LEAST_PAST)
+        whole = fit_days(store, local.all, {"days": format_days(local.all)}, silent, LEAST_PAST)
         write_fitted(folder / BASELINES, whole)
+    tell("fitting the local past", len(pairs) + 1, len(pairs) + 1)
 
 
 def serves(fitted: Fitted, store: Store, days: Sequence[date]) -> bool:
@@ -126,11 +119,6 @@ def serves(fitted: Fitted, store: Store, days: Sequence[date]) -> bool:
     years = fitted.about.get("years")
     apart = isinstance(years, list) and not {day.year for day in days} & {int(year) for year in years}
     return apart and not fitted.mismatch(store.fine, store.coarse, "sample" if store.simulated else "real")
-
-
-def _about(store: Store, days: Sequence[date]) -> dict[str, object]:
-    simulated = store.attrs.get("simulated")
-    return {"region": store.region, "world": store.world, "days": format_days(days), "simulated": simulated}
 
 
 def _fold_path(folder: Path, k: int) -> Path:

@@ -8,7 +8,7 @@ from datetime import date
 from itertools import pairwise
 
 from cranpm.adapt.settings import Blocks
-from cranpm.data.days import ONE_DAY, shown_days
+from cranpm.data.days import ONE_DAY, shown_days, stretches
 from cranpm.errors import CranpmError
 from cranpm.region import Region
 
@@ -98,7 +98,7 @@ def divide(days: Sequence[date], blocks: Blocks, leads: Sequence[int]) -> LocalD
     train: list[date] = []
     held_out: list[date] = []
     cycle, least = blocks.train + blocks.held_out, max(leads) + 2
-    for stretch in _stretches(days):
+    for stretch in stretches(days):
         cycles = max(round(len(stretch) / cycle), 1)
         bounds = [round(k * len(stretch) / cycles) for k in range(cycles + 1)]
         for start, end in pairwise(bounds):
@@ -131,14 +131,3 @@ def folds(days: LocalDays, leads: Sequence[int]) -> list[tuple[tuple[date, ...],
         pairs.append((group, tuple(day for day in days.train if day not in ahead)))
     pairs.append((days.held_out, days.train))
     return pairs if min(len(past) for _, past in pairs) >= LEAST_PAST else []
-
-
-def _stretches(days: Sequence[date]) -> list[list[date]]:
-    """Days that follow each other, together."""
-    found: list[list[date]] = []
-    for day in days:
-        if found and day - found[-1][-1] == ONE_DAY:
-            found[-1].append(day)
-        else:
-            found.append([day])
-    return found

@@ -10,53 +10,38 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cranpm.adapt.settings import Lora, Part
-from cranpm.errors import CranpmError
+from cranpm.adapt.settings import Lora, Part, Target
 from cranpm.model.network import CranPM
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 BRANCHES = ("global_branch", "local_branch", "bridge")
+MODULES: dict[Part, tuple[str, ...]] = {
+    "decoder": ("decoder",),
+    "embeddings": ("global_branch.embed.linear", "local_branch.embed.linear", "local_branch.lead"),
+}
+"""The modules of each part that may be trained whole."""
 PREFIX = "base_model.model."
 """What peft puts before the name of a module."""
 
 
-def target_names(network: CranPM, targets: Sequence[str]) -> list[str]:
-    """The linear layers of branches and bridge that get an update; see `Lora.targets`."""
+def target_names(network: CranPM, targets: Sequence[Target]) -> list[str]:
+    """The linear layers that get an update: of attention (with the bridge's projections), of the MLPs, or both."""
     return [
         name
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and name.split(".")[0] in BRANCHES and _kind(name) in targets
+        if isinstance(module, nn.Linear)
+        and name.split(".")[0] in BRANCHES
+        and "embed" not in name.split(".")
+        and ("mlp" if "mlp" in name.split(".") else "attention") in targets
     ]
 
 
-def _kind(name: str) -> str:
-    """Which of the targets a linear layer belongs to."""
-    words = name.split(".")
-    return "embedding" if "embed" in words else "mlp" if "mlp" in words else "attention"
-
-
 def whole_names(network: CranPM, parts: Sequence[Part]) -> list[str]:
-    """The modules that are trained whole.
-
-    Raises:
-        CranpmError: the output of this configuration has nothing to train.
-    """
-    names = []
-    for part in parts:
-        if part == "embeddings":
-            names += ["global_branch.embed.linear", "local_branch.embed.linear", "local_branch.lead"]
-        else:
-            names.append(part)
+    """The modules that are trained whole; a network without coarse branch has one embedding less."""
     known = dict(network.named_modules())
-    for name in names:
-        if name not in known or not any(True for _ in known[name].parameters()):
-            raise CranpmError(
-                f"parts: '{name}' of '{network.config.name}' has nothing to train (an output that only changes today's "
-                "map, or no coarse branch); leave it out"
-            )
-    return names
+    return [name for part in parts for name in MODULES[part] if name in known]
 
 
 def attach(network: CranPM, lora: Lora, parts: Sequence[Part], seed: int) -> PeftModel:

@@ -58,7 +58,7 @@ def plan(asked: Asked, tell: Progress) -> tuple[Adapting, list[str]]:
     region = load_region(asked.region)
     base = load(asked.base, random_weights=asked.random_weights)
     path = asked.settings or DEFAULT
-    settings = _settings(asked, path, base)
+    settings = _settings(asked, path)
     kind = "full" if asked.full else "lora"
     recipe = adaptation(f"{region.name}-{kind}", region.name, base, settings, full=asked.full)
     data = asked.data or _sample(region, asked.months or SAMPLE_MONTHS, tell)
@@ -77,7 +77,7 @@ def plan(asked: Asked, tell: Progress) -> tuple[Adapting, list[str]]:
     return run, notes
 
 
-def _settings(asked: Asked, path: Path, base: Checkpoint) -> Settings:
+def _settings(asked: Asked, path: Path) -> Settings:
     """The file, with the parts that were asked for."""
     settings = read_settings(path)
     if asked.full and asked.parts:
@@ -88,8 +88,6 @@ def _settings(asked: Asked, path: Path, base: Checkpoint) -> Settings:
         return replace(settings, parts=())
     if unknown := [part for part in asked.parts if part not in PARTS]:
         raise CranpmError(f"--parts {unknown[0]}: expected {', '.join(PARTS)}, with commas, or none")
-    if "output" in asked.parts and base.config.output != "scale":
-        raise CranpmError(f"--parts output: the output of '{base.name}' only changes today's map; leave it out")
     return replace(settings, parts=tuple(part for part in PARTS if part in asked.parts))
 
 

@@ -13,12 +13,12 @@ from cranpm.model.checkpoint import Checkpoint
 from cranpm.model.config import ModelConfig
 from cranpm.train.loader import Sampling
 from cranpm.train.objective import Weights
-from cranpm.train.recipe import Recipe, Schedule, Validation
+from cranpm.train.recipe import Recipe, Schedule, Validation, check_steps
 
 DEFAULT = Path(__file__).parent / "configs" / "default.yaml"
-Target = Literal["attention", "mlp", "embedding"]
-Part = Literal["output", "decoder", "embeddings"]
-PARTS: tuple[Part, ...] = ("output", "decoder", "embeddings")
+Target = Literal["attention", "mlp"]
+Part = Literal["decoder", "embeddings"]
+PARTS: tuple[Part, ...] = ("decoder", "embeddings")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class Lora:
     Attributes:
         rank, alpha: see the formula.
         dropout: of their input during training.
-        targets: which linear layers of both branches and of the bridge have one: of attention (with the bridge's
-            projections), of the MLPs, of the patch embeddings.
+        targets: which linear layers of both branches and of the bridge have one.
     """
 
     rank: int
@@ -47,28 +46,6 @@ class Blocks:
 
 
 @dataclass(frozen=True)
-class LearningRates:
-    """Highest learning rates of AdamW: of an adapter, and of fine-tuning everything."""
-
-    lora: float
-    full: float
-
-
-@dataclass(frozen=True)
-class Steps:
-    """As `cranpm.train.recipe.Schedule`, in steps, without the learning rates."""
-
-    length: int
-    warm_up: int
-    weight_decay: float
-    clip: float
-    validate: int
-    patience: int
-    save: int
-    average: float
-
-
-@dataclass(frozen=True)
 class Settings:
     """The file.
 
@@ -76,8 +53,8 @@ class Settings:
         lora: what is added.
         parts: what is trained whole besides.
         blocks: how the local days are divided.
-        batch, objective, validation: as in a recipe; without hotspots in the window `hotspot_ratio` does nothing.
-        learning_rates, schedule: how the optimiser runs.
+        batch, objective, schedule, validation: as in a recipe; the schedule's learning rates are those of the updates.
+        whole_rate: highest learning rate of what is trained whole, and of fine-tuning everything.
         strength: how much of what was learned is kept, 0 to 1: the rest of the way from the base is taken back
             (Wortsman et al. 2022). One year's days are more or less polluted than usual, and a whole step overshoots.
     """
@@ -87,13 +64,18 @@ class Settings:
     blocks: Blocks
     batch: Sampling
     objective: Weights
-    learning_rates: LearningRates
-    schedule: Steps
+    schedule: Schedule
+    whole_rate: float
     validation: Validation
-    strength: float = 1.0
+    strength: float
+
+    @property
+    def share(self) -> float:
+        """Learning rate of what is trained whole over that of the updates."""
+        return self.whole_rate / self.schedule.learning_rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adaptation(Recipe):
     """A run that begins with a base's weights.
 
@@ -103,14 +85,13 @@ class Adaptation(Recipe):
         full: whether everything is trained, instead of an adapter.
     """
 
-    base: Checkpoint | None = None
-    settings: Settings | None = None
-    full: bool = False
+    base: Checkpoint
+    settings: Settings
+    full: bool
 
     @property
     def config(self) -> ModelConfig:
         """The base's configuration."""
-        assert self.base is not None
         return self.base.config
 
 
@@ -121,36 +102,20 @@ def read_settings(path: Path) -> Settings:
         CranpmError: it does not fit the schema, or a value cannot be used.
     """
     settings = read_config(path, Settings)
-    lora, blocks, schedule, rates = settings.lora, settings.blocks, settings.schedule, settings.learning_rates
-    for name, value, low in (
-        ("lora.rank", lora.rank, 1),
-        ("blocks.train", blocks.train, 5),
-        ("blocks.held_out", blocks.held_out, 5),
-        ("schedule.length", schedule.length, 1),
-        ("schedule.warm_up", schedule.warm_up, 0),
-        ("schedule.validate", schedule.validate, 1),
-        ("schedule.patience", schedule.patience, 1),
-        ("schedule.save", schedule.save, 1),
-        ("batch.groups", settings.batch.groups, 1),
-        ("batch.days", settings.batch.days, 1),
-        ("batch.tiles_per_day", settings.batch.tiles_per_day, 1),
-        ("validation.every", settings.validation.every, 1),
-        ("validation.tiles", settings.validation.tiles, 1),
+    lora, blocks = settings.lora, settings.blocks
+    check_steps(path, settings.batch, settings.objective, settings.schedule, settings.validation)
+    for name, value, holds, wanted in (
+        ("lora.rank", lora.rank, lora.rank >= 1, "at least 1"),
+        ("lora.alpha", lora.alpha, lora.alpha > 0, "more than 0"),
+        ("lora.dropout", lora.dropout, 0 <= lora.dropout < 1, "0 to below 1"),
+        ("lora.targets", list(lora.targets), bool(lora.targets), "attention, mlp or both"),
+        ("blocks.train", blocks.train, blocks.train >= 5, "at least 5"),
+        ("blocks.held_out", blocks.held_out, blocks.held_out >= 5, "at least 5"),
+        ("whole_rate", settings.whole_rate, settings.whole_rate > 0, "more than 0"),
+        ("strength", settings.strength, 0 < settings.strength <= 1, "more than 0, up to 1"),
     ):
-        if value < low:
-            raise CranpmError(f"{path}: {name} {value}: at least {low} is needed")
-    above_zero = (("lora.alpha", lora.alpha), ("learning_rates.lora", rates.lora), ("learning_rates.full", rates.full))
-    for name, rate in (*above_zero, ("schedule.clip", schedule.clip), ("objective.high", settings.objective.high)):
-        if not rate > 0:
-            raise CranpmError(f"{path}: {name} {rate:g}: more than 0 is needed")
-    if not 0 < settings.strength <= 1:
-        raise CranpmError(f"{path}: strength {settings.strength:g}: more than 0, up to 1 is needed")
-    if not 0 <= schedule.average < 1:
-        raise CranpmError(f"{path}: schedule.average {schedule.average:g}: 0 to below 1 is needed")
-    if not 0 <= lora.dropout < 1 or not 0 <= settings.batch.hotspot_ratio <= 1:
-        raise CranpmError(f"{path}: lora.dropout and batch.hotspot_ratio are shares, below 1 and up to 1")
-    if not lora.targets:
-        raise CranpmError(f"{path}: lora.targets is empty: some of attention, mlp, embedding are needed")
+        if not holds:
+            raise CranpmError(f"{path}: {name} {value}: {wanted} is needed")
     return settings
 
 
@@ -160,18 +125,13 @@ def settings_hash(path: Path) -> str:
 
 
 def adaptation(name: str, region: str, base: Checkpoint, settings: Settings, *, full: bool) -> Adaptation:
-    """The run that the settings ask for, on all leads that the base was trained for.
-
-    An output that only changes today's map has nothing to train: the part is left out for such a base.
-    """
-    if base.config.output != "scale":
-        settings = replace(settings, parts=tuple(part for part in settings.parts if part != "output"))
-    leads = base.trained_leads or base.config.leads
-    steps, rate = settings.schedule, settings.learning_rates.full if full else settings.learning_rates.lora
-    shares = settings.batch.lead_shares
-    batch = settings.batch
-    if len(shares) != len(leads):  # a base of other leads: all alike
-        batch = Sampling(**{**vars(batch), "lead_shares": (1.0,) * len(leads)})
+    """The run that the settings ask for, on all leads that the base was trained for."""
+    leads, batch, schedule = base.trained_leads or base.config.leads, settings.batch, settings.schedule
+    if len(batch.lead_shares) != len(leads):  # a base of other leads: all alike
+        batch = replace(batch, lead_shares=(1.0,) * len(leads))
+    if full:
+        final = schedule.final_learning_rate * settings.share
+        schedule = replace(schedule, learning_rate=settings.whole_rate, final_learning_rate=final)
     return Adaptation(
         name=name,
         region=region,
@@ -179,18 +139,7 @@ def adaptation(name: str, region: str, base: Checkpoint, settings: Settings, *, 
         leads=leads,
         batch=batch,
         objective=settings.objective,
-        schedule=Schedule(
-            length=steps.length,
-            learning_rate=rate,
-            final_learning_rate=rate / 30,
-            warm_up=min(steps.warm_up, steps.length),
-            weight_decay=steps.weight_decay,
-            clip=steps.clip,
-            validate=steps.validate,
-            save=steps.save,
-            patience=steps.patience,
-            average=steps.average,
-        ),
+        schedule=schedule,
         validation=settings.validation,
         base=base,
         settings=settings,

@@ -29,13 +29,18 @@ def parse_days(text: str) -> tuple[date, ...]:
 
 def format_days(days: Iterable[date]) -> str:
     """Days as the shortest text that `parse_days` reads back: ranges where they follow each other."""
-    runs: list[list[date]] = []
+    return ",".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in stretches(days))
+
+
+def stretches(days: Iterable[date]) -> list[list[date]]:
+    """Days in order, those that follow each other together."""
+    found: list[list[date]] = []
     for day in sorted(set(days)):
-        if runs and day - runs[-1][-1] == ONE_DAY:
-            runs[-1][1:] = [day]
+        if found and day - found[-1][-1] == ONE_DAY:
+            found[-1].append(day)
         else:
-            runs.append([day])
-    return ",".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+            found.append([day])
+    return found
 
 
 def shown_days(days: Iterable[date], *, limit: int = 80) -> str:

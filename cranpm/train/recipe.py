@@ -214,7 +214,7 @@ def read_recipe(path: Path) -> tuple[Recipe, Region]:
     shares = recipe.batch.lead_shares
     if len(shares) != len(recipe.leads) or min(shares) < 0 or sum(shares) <= 0:
         raise CranpmError(f"{path}: batch.lead_shares {list(shares)}: one share for each of {list(recipe.leads)}")
-    _check_schedule(path, recipe)
+    check_steps(path, recipe.batch, recipe.objective, recipe.schedule, recipe.validation, recipe.config.tile)
     if recipe.simulated is not None:
         _check_simulated(path, recipe.simulated, region)
         if recipe.config.reads_past:
@@ -227,20 +227,31 @@ def recipe_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _check_schedule(path: Path, recipe: Recipe) -> None:
-    schedule, batch, terms, tile = recipe.schedule, recipe.batch, recipe.objective, recipe.config.tile
+def check_steps(
+    path: Path, batch: Sampling, terms: Weights, schedule: Schedule, validation: Validation, tile: int | None = None
+) -> None:
+    """Refuse numbers that no step could be made of.
+
+    Args:
+        path: the file, for the error.
+        batch, terms, schedule, validation: what it says.
+        tile: side of the network's tiles, pixels, where it is known.
+
+    Raises:
+        CranpmError: names the number and what is needed.
+    """
     for name, value, low, high in (
         *((f"batch.{name}", getattr(batch, name), 1, None) for name in ("groups", "days", "tiles_per_day")),
         ("batch.align", batch.align, 1, tile),
         ("batch.at_once", batch.at_once or batch.tiles_per_day, 1, None),
         ("batch.hotspot_ratio", batch.hotspot_ratio, 0, 1),
-        *((f"objective.{name}", getattr(terms, name), 0, None) for name in ("pixel", "frequency", "station")),
+        *((f"objective.{name}", getattr(terms, name), 0, None) for name in ("pixel", "frequency", "station", "high")),
         *((f"schedule.{name}", getattr(schedule, name), 1, None) for name in ("length", "validate", "save")),
         ("schedule.warm_up", schedule.warm_up, 0, schedule.length),
         ("schedule.average", schedule.average, 0, 0.999999),
         ("schedule.patience", 1 if schedule.patience is None else schedule.patience, 1, None),
-        ("validation.every", recipe.validation.every, 1, None),
-        ("validation.tiles", recipe.validation.tiles, 1, None),
+        ("validation.every", validation.every, 1, None),
+        ("validation.tiles", validation.tiles, 1, None),
     ):
         if value < low or (high is not None and value > high):
             wanted = f"at least {low}" if high is None else f"{low} to {high}"

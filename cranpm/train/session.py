@@ -113,7 +113,11 @@ class Plan:
         trainer = make_trainer(self.place, self.folder, keeper, half=self.half)
         trainer.fit(module, days, ckpt_path=self.folder / RESUME if resume else None, weights_only=True)
         if self.first and self.interruption.stopped_at is None:
-            (self.folder / RESUME).unlink(missing_ok=True)
+            self.finish(days)
+            (self.folder / RESUME).unlink(missing_ok=True)  # last: until here a killed run goes on
+
+    def finish(self, days: Days) -> None:
+        """What is done after the last step, in the first process; a resumed run may do it again."""
 
     def make_days(self, prepared: Progress) -> Days:
         """What is trained on."""

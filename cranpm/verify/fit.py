@@ -13,10 +13,10 @@ from cranpm.errors import CranpmError
 from cranpm.grid import Grid, bilinear
 from cranpm.verify.baselines import BLOCK, MEMBERS, Fitted, Map, block_grid, season, year_fraction
 from cranpm.verify.blend import fit_blend
+from cranpm.verify.exceedance import BIN, histogram
 from cranpm.verify.past import LEADS, Past, PastDay
 
 MIN_DAYS = 60
-_BIN, _BINS = 0.5, 4000  # ug m-3 and number of the histogram behind the data range
 _RIDGE = 1e-3  # of the number of days: keeps harmonics small at places with few valid days
 _WHOLE_YEAR = 10  # months that must be seen: an annual cycle fitted to fewer runs wild in those that were not
 
@@ -99,7 +99,7 @@ class _Sums:
     def __post_init__(self) -> None:
         self.total, self.count = np.zeros(self.fine.shape), np.zeros(self.fine.shape, np.int32)
         self.cams_total = np.zeros((len(LEADS), *self.coarse.shape))
-        self.histogram = np.zeros(_BINS, np.int64)
+        self.histogram = histogram(np.empty(0))
 
     def add(self, day: PastDay) -> None:
         """Take in a day."""
@@ -111,14 +111,13 @@ class _Sums:
         self.days.append(day.day)
         self.truth.append(_block_means(day.pm, valid))
         self.cams.append(bilinear(day.cams, self.coarse, blocks.lats, blocks.lons).astype(np.float32))
-        places = np.clip(day.pm[valid] / _BIN, 0, _BINS - 1).astype(np.int64)
-        self.histogram += np.bincount(places, minlength=_BINS)
+        self.histogram += histogram(day.pm[valid])
 
     def data_range(self) -> float:
         """From the 0.5 to the 99.5 percentile of all valid pixels, ug m-3."""
         share = np.cumsum(self.histogram) / self.histogram.sum()
         low, high = np.searchsorted(share, [0.005, 0.995])
-        return float(max((high - low) * _BIN, _BIN))
+        return float(max((high - low) * BIN, BIN))
 
 
 def _mark(sums: _Sums) -> dict[str, object]:
@@ -147,7 +146,7 @@ def _harmonics(days: Sequence[dt.date], truth: Map, level: Map) -> Map:
     """
     basis = _seasons(days)
     if len({day.month for day in days}) < _WHOLE_YEAR:
-        basis = np.where(np.arange(basis.shape[1]) == 0, basis, 0)
+        basis[1:] = 0
     ratio = truth / np.maximum(level, 1e-3) - 1
     valid = np.isfinite(ratio)
     normal = np.einsum("dhw,id,jd->hwij", valid.astype(np.float32), basis, basis, optimize=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,14 +88,29 @@ def past_of_world(world: World, days: Sequence[dt.date]) -> Iterator[PastDay]:
 def fit_store(store: Store, years: Sequence[int], progress: Progress) -> Fitted:
     """Fit on the days of a store that lie in some years."""
     days = [day for day in store.days if day.year in years]
-    about: dict[str, object] = {
-        "region": store.region,
-        "world": "sample" if store.simulated else "real",
-        "years": list(years),
-    }
-    about["simulated"] = store.attrs.get("simulated")
+    return fit_days(store, days, {"years": list(years)}, progress)
+
+
+def fit_days(
+    store: Store, days: Sequence[dt.date], about: Mapping[str, object], progress: Progress, least: int | None = None
+) -> Fitted:
+    """Fit on some days of a store.
+
+    Args:
+        store: where they are.
+        days: in order.
+        about: what to say of them beside region and world.
+        progress: told after each day; the days are read twice.
+        least: days that are needed; without, 60.
+    """
     past = _told(lambda: past_of_store(store, days), len(days), "fitting on days of the store", progress)
-    return fit(past, store.fine, store.coarse, store.land, about)
+    return fit(past, store.fine, store.coarse, store.land, origin_of(store) | dict(about), least)
+
+
+def origin_of(store: Store) -> dict[str, object]:
+    """What is said of a fit's days: where they come from."""
+    world = "sample" if store.simulated else "real"
+    return {"region": store.region, "world": world, "simulated": store.attrs.get("simulated")}
 
 
 def check_years(region: Region, years: Sequence[int]) -> None:

@@ -51,11 +51,8 @@ def refused(*arguments: str) -> str:
 
 
 def test_what_cannot_be_adapted_is_refused_before_any_work(tmp_path: Path):
-    assert "--parts bridge: expected output, decoder, embeddings" in refused("india", "--parts", "bridge")
+    assert "--parts bridge: expected decoder, embeddings" in refused("india", "--parts", "bridge")
     assert "--full trains every part: leave --parts out" in refused("india", "--full", "--parts", "decoder")
-    assert "--parts output: the output of 'small' only changes today's map" in refused(
-        "india", "--base", "small", "--random-weights", "--parts", "output"
-    )
     assert "paper-96m" in refused("india", "--base", "paper-96m")  # no trained weights
     assert "no recipe" not in refused("india", "--data", str(tmp_path / "nothing.zarr"))
 
@@ -65,7 +62,7 @@ def test_what_cannot_be_adapted_is_refused_before_any_work(tmp_path: Path):
     [
         ("rank: 8", "rank: 0"), ("dropout: 0.0", "dropout: 1.5"), ("length: 50", "length: 0"),
         ("train: 33", "train: 2"), ("targets: [attention, mlp]", "targets: []"), ("average: 0.95", "average: 1.0"),
-        ("full: 1.0e-4", "full: 0"),
+        ("whole_rate: 1.0e-4", "whole_rate: 0"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_used_are_refused(change: str, found: str, tmp_path: Path):

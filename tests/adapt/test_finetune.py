@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from cranpm.adapt import finetune
 from cranpm.adapt.finetune import Adapted, Adapting
 from cranpm.adapt.local_days import divide
 from cranpm.adapt.settings import DEFAULT, Settings, adaptation, read_settings
 from cranpm.data.layout import STORE_CHANNELS, DayRecord, Fixed, Header, StationTable
 from cranpm.data.writer import open_writer
 from cranpm.errors import CranpmError
+from cranpm.folders import swap_folder
 from cranpm.forecast.torch_engine import TorchEngine
 from cranpm.grid import coarse_grid, fine_grid
 from cranpm.model.adapter import merged, read_adapter
@@ -67,9 +69,9 @@ def settings(**changed: int) -> Settings:
     steps = {"length": 12, "warm_up": 1, "validate": 4, "save": 1, "patience": 9, "average": 0.5, **changed}
     return replace(
         plain,
-        schedule=replace(plain.schedule, **steps),
+        schedule=replace(plain.schedule, learning_rate=5e-3, **steps),
         batch=replace(plain.batch, days=2, tiles_per_day=2),
-        learning_rates=replace(plain.learning_rates, lora=5e-3, full=2e-3),
+        whole_rate=2e-3,
     )
 
 
@@ -153,9 +155,39 @@ def test_a_run_that_was_killed_ends_with_the_same_adapter(store: Path, base: Che
     assert steps == list(range(1, 13))
 
 
+def test_a_run_that_was_killed_after_its_last_step_is_finished_by_resuming(
+    store: Path, base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    adapt(run_of(store, base, whole))
+
+    def swap(new: Path, folder: Path) -> None:
+        if folder == broken:  # killed where the adapter was about to be put in its place
+            raise KeyboardInterrupt
+        swap_folder(new, folder)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(finetune, "swap_folder", swap)
+        adapt(run_of(store, base, broken))
+    assert not broken.exists() and (tmp_path / "broken.run" / RESUME).exists()
+    adapt(run_of(store, base, broken), resume=True)
+    one, other = read_adapter(whole), read_adapter(broken)
+    assert (one.hash, one.scores, one.detail) == (other.hash, other.scores, other.detail)
+
+
+def test_what_is_kept_is_the_running_average(store: Path, base: Checkpoint, tmp_path: Path):
+    hashes = set()
+    for average in (0.0, 0.9):
+        out = tmp_path / f"a{average}"
+        adapt(run_of(store, base, out, made=settings(length=4, average=average)))
+        steps = [json.loads(line)["loss"] for line in (tmp_path / f"{out.name}.run" / STEPS).read_text().splitlines()]
+        hashes.add((read_adapter(out).hash, tuple(steps)))
+    assert len({digest for digest, _ in hashes}) == 2 and len({losses for _, losses in hashes}) == 1
+
+
 def test_a_run_stops_early_when_held_out_days_stop_getting_better(store: Path, base: Checkpoint, tmp_path: Path):
     made = settings(length=60, validate=2, patience=2)
-    made = replace(made, learning_rates=replace(made.learning_rates, lora=0.1))  # soon far off
+    made = replace(made, schedule=replace(made.schedule, learning_rate=0.1))  # soon far off
     adapt(run_of(store, base, tmp_path / "a", made=made))
     steps = len((tmp_path / "a.run" / STEPS).read_text().splitlines())
     assert steps < 60
@@ -175,8 +207,7 @@ def test_a_place_that_is_taken_is_refused(store: Path, base: Checkpoint, tmp_pat
 
 def test_parts_trained_whole_take_the_steps_of_full_fine_tuning(store: Path, base: Checkpoint, tmp_path: Path):
     """With a rate of nearly nothing for them, the decoder stays where it is while the updates move."""
-    made = replace(settings(length=4), parts=("decoder",))
-    made = replace(made, learning_rates=replace(made.learning_rates, full=1e-12))
+    made = replace(settings(length=4), parts=("decoder",), whole_rate=1e-12)
     adapt(run_of(store, base, tmp_path / "a", made=made))
     engine, adapter = TorchEngine(base, device="cpu"), read_adapter(tmp_path / "a")
     state = {name: tensor.numpy() for name, tensor in base.network().state_dict().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from torch import nn
 
 from cranpm.adapt.lora import attach, target_names, trainable_by_part, whole_names, write_peft_files
 from cranpm.adapt.settings import DEFAULT, Lora, read_settings
-from cranpm.errors import CranpmError
 from cranpm.model.adapter import Adapter, merged, read_adapter, write_manifest
 from cranpm.model.config import PAPER_96M, plus
 from cranpm.model.network import CranPM
@@ -68,20 +68,20 @@ def test_only_updates_are_trained_and_they_change_the_forecast():
 
 def test_parts_are_trained_whole():
     made = network(PLUS)
-    assert whole_names(made, ("output", "decoder")) == ["output", "decoder"]
-    attach(made, LORA, ("output", "embeddings"), seed=0)
+    assert whole_names(made, ("decoder",)) == ["decoder"]
+    attach(made, LORA, ("embeddings",), seed=0)
     counts = trainable_by_part(made)
-    assert counts["output"] == made.output.blend.numel() and counts["decoder"] == 0
+    assert counts["output"] == counts["decoder"] == 0
     plain = network(PLUS)
     attach(plain, LORA, (), seed=0)
     embeddings = [plain.global_branch.embed.linear, plain.local_branch.embed.linear, plain.local_branch.lead]
     whole = sum(p.numel() for module in embeddings for p in module.parameters())
-    assert sum(counts.values()) == sum(trainable_by_part(plain).values()) + whole + counts["output"]
+    assert sum(counts.values()) == sum(trainable_by_part(plain).values()) + whole
 
 
-def test_an_output_without_numbers_cannot_be_trained():
-    with pytest.raises(CranpmError, match="'output' of 'tiny' has nothing to train"):
-        whole_names(network(), ("output",))
+def test_a_network_without_coarse_branch_has_one_embedding_less():
+    blind = network(replace(TINY, fusion="off"))
+    assert whole_names(blind, ("embeddings",)) == ["local_branch.embed.linear", "local_branch.lead"]
 
 
 def test_the_same_seed_draws_the_same_update(tmp_path: Path):
@@ -97,7 +97,7 @@ def test_peft_reads_what_is_written(tmp_path: Path):
     from peft import PeftModel
 
     made = network(PLUS)
-    wrapped = attach(made, LORA, ("output",), seed=0)
+    wrapped = attach(made, LORA, ("embeddings",), seed=0)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if parameter.requires_grad:
@@ -121,7 +121,7 @@ def test_an_adapter_of_the_papers_network_at_rank_8_takes_no_more_than_5_megabyt
 def test_half_the_strength_is_half_the_way_from_the_base(tmp_path: Path):
     """In every tensor: of updates by alpha, of parts trained whole by their own numbers."""
     made, base = network(PLUS), network(PLUS)
-    wrapped = attach(made, LORA, ("output", "decoder"), seed=0)
+    wrapped = attach(made, LORA, ("decoder",), seed=0)
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.requires_grad:

@@ -59,8 +59,6 @@ SETTINGS = (
     Variant("default"),
     Variant("full", full=True),
     Variant("updates alone", changed={"parts": []}),
-    Variant("updates of embeddings too", changed={"parts": [], "lora": {"targets": ["attention", "mlp", "embedding"]}}),
-    Variant("with output", changed={"parts": ["output", "decoder", "embeddings"]}),
     Variant("whole strength", changed={"strength": 1.0}),
     Variant("rank 2", changed={"lora": {"rank": 2, "alpha": 4.0}}),
     Variant("rank 32", changed={"lora": {"rank": 32, "alpha": 64.0}}),
@@ -168,16 +166,15 @@ def picture(found: dict[str, Any], path: Path) -> None:
             [max(values) - mean for mean, values in zip(means, scores, strict=True)],
         ]
         axis.errorbar([days for days, _ in curve], means, spread, marker="o", capsize=3, label="adapter")
-        for name, group in groups.items():
-            if name.endswith("-days") or group[0]["kind"] == "truth" or lead not in group[0]["leads"]:
-                continue
-            level = group[0]["leads"][lead]["rmse"]
+        others = [name for name, group in groups.items() if not name.endswith("-days") and group[0]["kind"] != "truth"]
+        for place, name in enumerate(others):
+            level = groups[name][0]["leads"][lead]["rmse"]
             if level < 1.4 * max(means):
-                axis.axhline(level, lw=1, ls="--", color=f"C{1 + len(axis.lines) % 8}", label=name)
+                axis.axhline(level, lw=1, ls="--", color=f"C{1 + place % 9}", label=name)
         axis.set(xscale="log", title=f"T+{lead}", xlabel="local days", ylabel="RMSE, µg/m³")
         axis.set_xticks([days for days, _ in curve], [str(days) for days, _ in curve])
         axis.minorticks_off()
-    axes[-1].legend(fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
     world = "simulated " if found["simulated"] else ""
     figure.suptitle(f"{world}{found['region']}: what more local days buy")
     figure.savefig(path, dpi=130)

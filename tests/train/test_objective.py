@@ -56,6 +56,29 @@ def test_the_pixel_term_alone_is_the_land_error_to_the_bit():
     assert torch.equal(two.grad != 0, batch.valid)
 
 
+def test_high_pixels_count_as_often_as_asked_for():
+    batch = blank()
+    target = batch.target.clone()
+    target[0, :2] = 80.0  # 16 of 64 pixels, 4 in normalised units too low where today's map stays
+    batch = replace(batch, target=target)
+    still = torch.zeros(1, 8, 8)
+    plain, high = (float(sums(still, batch, Weights(high=weight, above=80.0))[0]) for weight in (1.0, 3.0))
+    assert (plain, high) == (16 * 16.0, 3 * 16 * 16.0)
+    assert float(sums(still, batch, Weights(high=3.0, above=80.5))[0]) == plain
+
+
+def test_the_logarithmic_term_measures_ratios():
+    """20 against 60 ug m-3 is log 2 against log 4: as far as 60 against 140, log 4 against log 8."""
+    batch, still = blank(), torch.zeros(1, 8, 8)
+    terms = []
+    for today, later in ((20.0, 60.0), (60.0, 140.0)):
+        made = replace(batch, pm=torch.full((1, 2, 8, 8), today), target=torch.full((1, 8, 8), later))
+        terms.append(float(sums(still, made, Weights(logarithmic=True))[0]))
+    assert terms == pytest.approx([64 * np.log(2) ** 2] * 2, rel=1e-5)
+    below = sums(torch.full((1, 8, 8), -9.0), batch, Weights(logarithmic=True))[0]  # clipped to 0, which is right
+    assert float(below) == 0
+
+
 def test_no_land_costs_nothing():
     batch = blank(stations=2)
     batch.valid[:] = False

@@ -50,6 +50,16 @@ def test_climatology_is_pattern_times_season(fitted):
         assert abs(error).max() < 2.0 and abs(error.mean()) < 0.7
 
 
+def test_no_annual_cycle_is_made_of_half_a_year():
+    """From January to June alone a cycle would run wild in autumn; the mean of what was seen is all that is known."""
+    seen = [day for day in made_up_past(np.random.default_rng(0)) if day.day.year == 2017 and day.day.month <= 6]
+    half = fit(lambda: seen, FINE, COARSE, LAND, {"world": "sample", "region": "testland"})
+    spring, autumn = half.climatology(dt.date(2022, 4, 1)), half.climatology(dt.date(2022, 10, 1))
+    np.testing.assert_array_equal(spring, autumn)
+    mean = np.mean([year(day.day) for day in seen])
+    assert abs((autumn - PATTERN * mean)[LAND].mean()) < 1.5
+
+
 def test_damping_is_the_autocorrelation_of_the_departures(fitted):
     for k, lead in enumerate(LEADS):
         assert fitted.damping[k].mean() == pytest.approx(RHO**lead, abs=0.06)
