@@ -112,7 +112,6 @@ class Agency:
     def shares(self) -> Shares:
         """The local days."""
         asked = parse_days(self.file.days) if self.file.days else ()
-        assert self.recipe.settings is not None
         chosen = choose_days(self.store.days, self.region, None, asked)
         return share(chosen, self.recipe.settings.blocks, self.recipe.leads)
 
@@ -152,7 +151,6 @@ class Agency:
             CranpmError: base or rank of the order are not this agency's, or the training diverged.
         """
         began = time.monotonic()
-        assert self.recipe.base is not None and self.recipe.settings is not None
         rank = self.recipe.settings.lora.rank
         if (order.base_hash, order.rank) != (self.recipe.base.hash, rank):
             raise CranpmError(

@@ -65,7 +65,6 @@ class Coordinator:
     @cached_property
     def desk(self) -> Desk:
         """Checks and the book."""
-        assert self.recipe.base is not None and self.recipe.settings is not None
         plan, base = self.plan, self.recipe.base
         order = Order(
             1, plan.rounds, plan.steps, plan.personal, plan.method, plan.proximal if plan.method == "fedprox" else 0.0,

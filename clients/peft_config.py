@@ -10,7 +10,6 @@ from cranpm.adapt.settings import Adaptation
 
 def peft_config(recipe: Adaptation) -> dict[str, Any]:
     """The values of `adapter_config.json` for the base and the settings of a recipe."""
-    assert recipe.settings is not None and recipe.base is not None
     lora = recipe.settings.lora
     return {
         "peft_type": "LORA",

@@ -66,7 +66,6 @@ def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
     chosen = min(KINDS, key=lambda kind: select[kind])
     shares = agency.shares
     base = agency.recipe.base
-    assert base is not None
     choice = Choice(
         chosen, select, score, still, format_days(shares.select), format_days(shares.score),
         base.simulated or agency.store.simulated,
@@ -97,7 +96,6 @@ def _keep(agency: Agency, choice: Choice, tensors: Tensors, order: Order) -> Non
 def _write_adapter(folder: Path, agency: Agency, choice: Choice, tensors: Tensors, order: Order) -> None:
     recipe, shares = agency.recipe, agency.shares
     base = recipe.base
-    assert base is not None
     write_file(folder / WEIGHTS, tensors)
     write_whole(folder / CONFIG, (json.dumps(peft_config(recipe), indent=2, sort_keys=True) + "\n").encode())
     fitted = agency.past / BASELINES

@@ -44,7 +44,6 @@ def with_adapter(recipe: Adaptation, seed: int) -> CranPM:
     Raises:
         CranpmError: parts would be trained whole: they would leave the agency as weights; or a strength is set.
     """
-    assert recipe.base is not None and recipe.settings is not None
     if recipe.settings.parts:
         raise CranpmError(
             f"parts: {', '.join(recipe.settings.parts)}: a federation exchanges low-rank updates only; set parts: []"
@@ -121,7 +120,9 @@ def train(
             parameter.grad.add_(parameter.detach() - start, alpha=proximal)
         norm = torch.nn.utils.clip_grad_norm_(moved, schedule.clip)
         if not (np.isfinite(value) and bool(norm.isfinite())):
-            raise CranpmError(f"step {step + 1}: loss {value:g}, gradient {float(norm):g}: lower learning_rates.lora")
+            raise CranpmError(
+                f"step {step + 1}: loss {value:g}, gradient {float(norm):g}: lower schedule.learning_rate"
+            )
         optimiser.step()
         total += value
     network.eval()

@@ -169,7 +169,7 @@ def _shared(network: CranPM, tokens: int) -> list[tuple[Tensor, ...]]:
 
 
 def _export(
-    module: nn.Module, given: tuple[Any, ...], inputs: Sequence[str], outputs: Sequence[str], dims: object
+    module: nn.Module, given: tuple[Any, ...], inputs: Sequence[str], outputs: Sequence[str], dims: dict[str, Any]
 ) -> onnx.ModelProto:
     require("onnxscript", extra="export")
     with torch.no_grad(), _quiet():
@@ -203,11 +203,11 @@ def _clean(model: onnx.ModelProto, prefix: str) -> None:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
     for field in ("value_info", "metadata_props", "doc_string"):
-        graph.ClearField(field)  # type: ignore[arg-type]
+        graph.ClearField(field)
     for value in (*graph.input, *graph.output):
         value.ClearField("metadata_props")
     for field in ("metadata_props", "doc_string"):
-        model.ClearField(field)  # type: ignore[arg-type]
+        model.ClearField(field)
 
 
 @contextmanager

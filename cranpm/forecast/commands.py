@@ -196,7 +196,7 @@ def _worn(engine: Engine) -> str:
     spec = engine.spec
     if not spec.adapter:
         return ""
-    return f" with adapter {spec.adapter} ({spec.adapter_hash[:12]}, trained on {spec.adapted_on})"
+    return f" with adapter {spec.adapter.name} ({spec.adapter.hash[:12]}, trained on {spec.adapter.trained_on})"
 
 
 def _attribution(pack: Region, simulated: bool) -> str:
@@ -212,7 +212,7 @@ def _report(written: Written, picture: Path, simulated: bool, engine: Engine) ->
     clipped = ", ".join(f"T+{lead}: {count}" for lead, count in written.clipped.items())
     print(f"Land pixels raised to 0: {clipped}; today's gaps filled: {written.filled}")
     if engine.spec.adapter:
-        print(f"Adapter   {engine.spec.adapter}, trained on {engine.spec.adapted_on}")
+        print(f"Adapter   {engine.spec.adapter.name}, trained on {engine.spec.adapter.trained_on}")
     if simulated:
         print("SIMULATED: made from the sample world, not from measurements.")
     if engine.spec.random_weights:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cranpm.data.days import parse_days
 from cranpm.errors import CranpmError
 from cranpm.forecast.inputs import DayInputs, TileInputs
 from cranpm.variables import FORECAST_CHANNELS, LOCAL_CHANNELS, PAST_MAPS
@@ -40,12 +39,7 @@ class EngineSpec:
         licence: of the weights.
         detail: by lead, the share of today's detail that a forecast takes over (`cranpm.forecast.detail`).
         provenance: how the weights were made.
-        adapter: name of the adapter that it wears; empty without one, and so are the following.
-        adapter_hash: SHA-256 of the adapter's tensors, hexadecimal.
-        adapter_region: the pack that the adapter was trained on.
-        adapter_days: the local period, by "train" and "validate", as `cranpm.data.days.parse_days` reads it.
-        adapter_simulated: whether these days are of the sample world.
-        adapter_licence: of the adapter's tensors.
+        adapter: what it wears; None without one.
         bundle: SHA-256 of the bundle's manifest, hexadecimal; empty where no bundle runs.
     """
 
@@ -65,26 +59,13 @@ class EngineSpec:
     licence: str = ""
     detail: Mapping[int, float] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
-    adapter: str = ""
-    adapter_hash: str = ""
-    adapter_region: str = ""
-    adapter_days: Mapping[str, str] = field(default_factory=dict)
-    adapter_simulated: bool = False
-    adapter_licence: str = ""
+    adapter: Adapter | None = None
     bundle: str = ""
 
     @property
     def label(self) -> str:
         """What runs, in words: the network's name, and the adapter's where it wears one."""
-        return f"{self.name} with adapter {self.adapter}" if self.adapter else self.name
-
-    @property
-    def adapted_on(self) -> str:
-        """Where the adapter was trained, and from which day to which, in words; empty without one."""
-        if not self.adapter:
-            return ""
-        days = [day for text in self.adapter_days.values() for day in parse_days(text)]
-        return f"{'simulated ' if self.adapter_simulated else ''}{self.adapter_region}, {min(days)}..{max(days)}"
+        return f"{self.name} with adapter {self.adapter.name}" if self.adapter else self.name
 
     @property
     def state_per_lead(self) -> bool:
@@ -163,10 +144,5 @@ def engine_spec(checkpoint: Checkpoint, device: str, adapter: Adapter | None = N
         spec,
         trained_leads=adapter.leads,
         detail={**checkpoint.detail, **adapter.detail},
-        adapter=adapter.name,
-        adapter_hash=adapter.hash,
-        adapter_region=adapter.region,
-        adapter_days=adapter.days,
-        adapter_simulated=adapter.simulated,
-        adapter_licence=adapter.licence,
+        adapter=adapter,
     )

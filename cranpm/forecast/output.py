@@ -91,7 +91,7 @@ def provenance(
         "Conventions": "CF-1.11",
         "title": f"{'SIMULATED ' if simulated else ''}PM2.5 forecast at 1 km, {title}",
         "source": f"cranpm {cranpm.__version__}, network '{spec.name}'"
-        + (f" with adapter '{spec.adapter}'" if spec.adapter else ""),
+        + (f" with adapter '{spec.adapter.name}'" if spec.adapter else ""),
         "history": f"{stamp} written by cranpm {cranpm.__version__}",
         "references": "CRAN-PM, arXiv:2603.11725",
         "comment": "Daily means of UTC days. forecast_reference_time is day t, the last day whose analyses are used; "
@@ -116,16 +116,17 @@ def provenance(
 
 def _adapter_attributes(spec: EngineSpec) -> dict[str, str]:
     """What an adapter is and where it was trained; nothing where none is worn."""
-    if not spec.adapter:
+    adapter = spec.adapter
+    if adapter is None:
         return {}
     return {
-        "adapter_name": spec.adapter,
-        "adapter_hash": spec.adapter_hash,
-        "adapter_region": spec.adapter_region,
-        "adapter_trained_on": spec.adapted_on,
-        "adapter_days": json.dumps(dict(spec.adapter_days)),
-        "adapter_simulated": "yes" if spec.adapter_simulated else "no",
-        "adapter_license": spec.adapter_licence,
+        "adapter_name": adapter.name,
+        "adapter_hash": adapter.hash,
+        "adapter_region": adapter.region,
+        "adapter_trained_on": adapter.trained_on,
+        "adapter_days": json.dumps(dict(adapter.days)),
+        "adapter_simulated": "yes" if adapter.simulated else "no",
+        "adapter_license": adapter.licence,
     }
 
 

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -77,6 +78,16 @@ class Adapter:
     detail: Mapping[int, float] = field(default_factory=dict)
     hash: str = ""
     folder: Path | None = None
+
+    @property
+    def trained_on(self) -> str:
+        """Where it was trained, and from which day to which, in words."""
+        return f"{'simulated ' if self.simulated else ''}{self.region}, {min(self.seen)}..{max(self.seen)}"
+
+    @property
+    def seen(self) -> set[date]:
+        """All days of the local period."""
+        return {day for text in self.days.values() for day in parse_days(text)}
 
     @property
     def home(self) -> Path:

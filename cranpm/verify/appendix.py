@@ -97,10 +97,17 @@ def _blends(fitted: Fitted, leads: Sequence[int]) -> str:
     return "; ".join(sums)
 
 
-def _local_period(spec: EngineSpec) -> str:
-    """Where an adapter was trained, and on which days."""
-    parts = [f"{part}: {days.replace(',', ', ')}" for part, days in spec.adapter_days.items()]
-    return f"{spec.adapted_on} ({'; '.join(parts)})" if parts else ""
+def _adapter(spec: EngineSpec) -> list[tuple[str, object]]:
+    """What an adapter is, and where and on which days it was trained; nothing where none is worn."""
+    adapter = spec.adapter
+    if adapter is None:
+        return []
+    parts = [f"{part}: {days.replace(',', ', ')}" for part, days in adapter.days.items()]
+    return [
+        ("Adapter", f"{adapter.name}, tensors SHA-256 {adapter.hash[:16]}…"),
+        ("Adapted on", f"{adapter.trained_on} ({'; '.join(parts)})"),
+        ("Adapter licence", adapter.licence),
+    ]
 
 
 def provenance(case: Case) -> list[tuple[str, object]]:
@@ -118,9 +125,7 @@ def provenance(case: Case) -> list[tuple[str, object]]:
     return [
         ("Model", f"{spec.name}, weights SHA-256 {spec.hash[:16]}…" if spec.hash else f"{spec.name}, random weights"),
         ("Model licence", spec.licence),
-        ("Adapter", f"{spec.adapter}, tensors SHA-256 {spec.adapter_hash[:16]}…" if spec.adapter else ""),
-        ("Adapted on", _local_period(spec)),
-        ("Adapter licence", spec.adapter_licence),
+        *_adapter(spec),
         ("World", "sample (simulated)" if store.simulated else "real"),
         ("Data", terms),
         ("Baselines", "" if fitted is None else f"fitted on {fitted.about.get('fitted_days')} days"),

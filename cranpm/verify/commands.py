@@ -132,14 +132,16 @@ evaluate = leaf(run_evaluate)
 
 def shared_days(spec: EngineSpec, days: Sequence[dt.date], leads: Sequence[int]) -> str:
     """A warning where issue days share maps with those that the adapter was trained or chosen on; else empty."""
-    from cranpm.data.days import needed_days, parse_days
+    from cranpm.data.days import needed_days
 
-    seen = {day for text in spec.adapter_days.values() for day in parse_days(text)}
+    if spec.adapter is None:
+        return ""
+    seen = spec.adapter.seen
     shared = sum(not seen.isdisjoint(needed_days([day], leads)) for day in days)
     if not shared:
         return ""
     return (
-        f"{shared} of the {len(days)} days share maps with the days that adapter '{spec.adapter}' was trained and "
+        f"{shared} of the {len(days)} days share maps with the days that adapter '{spec.adapter.name}' was trained and "
         "chosen on: their scores flatter it"
     )
 

@@ -120,7 +120,7 @@ def _origin(spec: EngineSpec, region: Region) -> str:
         return "untrained"
     origin = f"trained on {'simulated ' if spec.simulated else ''}{_title(spec.region)}"
     if spec.adapter:
-        return f"{origin}, adapted to {spec.adapted_on}"
+        return f"{origin}, adapted to {spec.adapter.trained_on}"
     if isinstance(adapted := spec.provenance.get("adapted"), dict):
         return f"{origin}, adapted to {adapted.get('region')}"
     return origin if spec.region == region.name else f"{origin}, unchanged"

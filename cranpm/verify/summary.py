@@ -58,7 +58,7 @@ def summary(case: Case) -> dict[str, object]:
         "region": case.region.name,
         "world": "sample" if case.store.simulated else "real",
         "model": case.engine.spec.name,
-        "adapter": case.engine.spec.adapter or None,
+        "adapter": case.engine.spec.adapter and case.engine.spec.adapter.name,
         "days": [day.isoformat() for day in found.days],
         "tiles": found.tiles,
         "leads": {str(lead): _rows(found, lead, "fine") for lead in scored},
@@ -166,15 +166,16 @@ def seam_of(found: Evaluation, lead: int) -> float | None:
 
 def _adapter(spec: EngineSpec) -> dict[str, object] | None:
     """The adapter that was worn."""
-    if not spec.adapter:
+    adapter = spec.adapter
+    if adapter is None:
         return None
     return {
-        "name": spec.adapter,
-        "hash": spec.adapter_hash,
-        "region": spec.adapter_region,
-        "days": dict(spec.adapter_days),
-        "simulated": spec.adapter_simulated,
-        "licence": spec.adapter_licence,
+        "name": adapter.name,
+        "hash": adapter.hash,
+        "region": adapter.region,
+        "days": dict(adapter.days),
+        "simulated": adapter.simulated,
+        "licence": adapter.licence,
     }
 
 

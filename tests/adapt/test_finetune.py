@@ -101,7 +101,7 @@ def test_an_adapter_does_better_on_held_out_days_than_its_base(store: Path, base
     assert adapter.days == {"train": "2021-01-01..2021-01-19", "validate": "2021-01-20..2021-01-26"}
     engine = TorchEngine(base, device="cpu")
     engine.wear(adapter)
-    assert engine.spec.adapter == "toyland"
+    assert engine.spec.adapter.name == "toyland"
     assert sorted(p.name for p in out.iterdir()) == ["adapter_config.json", "adapter_model.safetensors", "cranpm.json"]
     assert not (tmp_path / "toyland.run" / RESUME).exists()
 

@@ -28,10 +28,11 @@ SETTINGS = {
     "blocks": {"train": 12, "held_out": 8},
     "batch": {"groups": 1, "days": 2, "tiles_per_day": 2, "lead_shares": [1, 1]},
     "objective": {"pixel": 1.0},
-    "learning_rates": {"lora": 5.0e-3, "full": 1.0e-4},
+    "whole_rate": 1.0e-4,
+    "strength": 1.0,
     "schedule": {
-        "length": 12, "warm_up": 1, "weight_decay": 0.01, "clip": 1.0, "validate": 4, "patience": 4, "save": 4,
-        "average": 0.0,
+        "length": 12, "learning_rate": 5.0e-3, "final_learning_rate": 1.7e-4, "warm_up": 1, "weight_decay": 0.01,
+        "clip": 1.0, "validate": 4, "patience": 4, "save": 4, "average": 0.0,
     },
     "validation": {"every": 1, "tiles": 2},
 }  # fmt: skip

@@ -96,11 +96,11 @@ def test_an_adapter_that_does_not_fit_changes_nothing(base, adapters, store):
 
 def test_the_engine_says_what_it_wears(base, adapters):
     engine = load_engine(str(base.folder), device="cpu")
-    assert (engine.spec.label, engine.spec.adapter, engine.spec.detail) == ("tiny", "", {1: 0.4, 2: 0.7})
+    assert (engine.spec.label, engine.spec.adapter, engine.spec.detail) == ("tiny", None, {1: 0.4, 2: 0.7})
     engine.wear(adapters[0])
     spec = engine.spec
-    assert (spec.label, spec.adapter_hash) == ("tiny with adapter monsoon", adapters[0].hash)
-    assert spec.adapted_on == "simulated india, 2021-07-01..2021-08-20"
+    assert (spec.label, spec.adapter.hash) == ("tiny with adapter monsoon", adapters[0].hash)
+    assert spec.adapter.trained_on == "simulated india, 2021-07-01..2021-08-20"
     assert spec.detail == {1: 0.4, 2: 0.9} and spec.hash == base.hash
     engine.wear(adapters[1])
     assert engine.spec.detail == {1: 0.4, 2: 0.7} and engine.spec.trained_leads == (1, 2)
