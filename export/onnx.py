@@ -169,7 +169,11 @@ def _shared(network: CranPM, tokens: int) -> list[tuple[Tensor, ...]]:
 
 
 def _export(
-    module: nn.Module, given: tuple[Any, ...], inputs: Sequence[str], outputs: Sequence[str], dims: dict[str, Any]
+    module: nn.Module,
+    given: tuple[Any, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dims: tuple[Any, ...] | None,
 ) -> onnx.ModelProto:
     require("onnxscript", extra="export")
     with torch.no_grad(), _quiet():
