@@ -163,11 +163,11 @@ def test_a_report_names_the_adapter_and_days_it_has_seen(shell, base, adapters, 
 
 
 def test_days_are_shared_where_an_input_or_a_truth_is(base, adapters):
-    spec = replace(ConstantEngine().spec, adapter="a", adapter_days={"train": "2021-07-09..2021-07-13"})
+    spec = replace(ConstantEngine().spec, adapter=replace(adapters[0], days={"train": "2021-07-09..2021-07-13"}))
     days = [dt.date(2021, 7, day) for day in range(1, 31)]
     shared = [day.day for day in days if shared_days(spec, [day], (1,))]
     assert shared == list(range(8, 15))  # needs t-1..t+1
-    assert shared_days(replace(spec, adapter_days={}), days, (1,)) == ""
+    assert shared_days(replace(spec, adapter=None), days, (1,)) == ""
 
 
 def test_another_pack_is_refused_before_any_work(shell, base, adapters, monkeypatch):
