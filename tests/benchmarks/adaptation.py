@@ -32,7 +32,9 @@ from cranpm.data.days import ONE_DAY, day_range, format_days
 YEAR = day_range(dt.date(2021, 1, 1), dt.date(2021, 12, 31))
 """Where local days come from."""
 APART = 10
-"""Days between scored issue days: an issue day reads and forecasts five days, so the two phases share none."""
+"""Days between the issue days to choose by."""
+LATER = (3, 5, 7)
+"""Days from each of them to those that are reported: what either forecasts, one to three days ahead, differs."""
 AMOUNTS = (15, 30, 60, 90, 180)
 
 
@@ -77,10 +79,11 @@ def local_days(variant: Variant) -> list[dt.date]:
 
 
 def scored_days(phase: str, every: int = 1) -> tuple[dt.date, ...]:
-    """Issue days of 2022, every tenth: from the 5th of January to choose, from the 10th to report."""
-    first = dt.date(2022, 1, 5 if phase == "select" else 10)
-    days = tuple(first + k * APART * ONE_DAY for k in range((dt.date(2022, 12, 28) - first).days // APART + 1))
-    return days[::every]
+    """Issue days of 2022: every tenth from the 5th of January to choose; to report, three of the days between them."""
+    last = dt.date(2022, 12, 28)
+    choose = [dt.date(2022, 1, 5) + k * APART * ONE_DAY for k in range(36)]
+    report = [day + later * ONE_DAY for day in choose for later in LATER]
+    return tuple(day for day in (choose if phase == "select" else report) if day <= last)[::every]
 
 
 def settings_file(variant: Variant, folder: Path) -> Path:
