@@ -105,7 +105,7 @@ def merge(
 
 def describe(adapter: Adapter) -> dict[str, object]:
     """All that is known of an adapter, as plain values for JSON."""
-    from cranpm.model.adapter import lora_of
+    from cranpm.model.adapter_tensors import lora_of
 
     lora, trained = lora_of(adapter), trained_by_part(adapter)
     return {
@@ -133,7 +133,7 @@ def describe(adapter: Adapter) -> dict[str, object]:
 
 def trained_by_part(adapter: Adapter) -> dict[str, int]:
     """Numbers that were trained, by part of the network; parts that were not touched are left out."""
-    from cranpm.model.adapter import adapter_tensors
+    from cranpm.model.adapter_tensors import adapter_tensors
     from cranpm.model.parts import PARTS
 
     sizes = {name: values.size for name, values in adapter_tensors(adapter).items()}

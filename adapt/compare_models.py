@@ -14,7 +14,8 @@ from cranpm.data.days import format_days, needed_days, parse_days, shown_days
 from cranpm.errors import CranpmError
 from cranpm.forecast.engine import Engine
 from cranpm.forecast.inputs import WITHOUT_PAST
-from cranpm.model.adapter import CONFIG, check_base, check_region, read_adapter
+from cranpm.model.adapter import check_base, check_region, read_adapter
+from cranpm.model.adapter_tensors import CONFIG
 from cranpm.model.checkpoint import MANIFEST, Checkpoint, read_checkpoint
 from cranpm.model.registry import load
 from cranpm.verify.baselines import Fitted, read_fitted

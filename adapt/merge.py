@@ -14,7 +14,8 @@ from torch import Tensor
 
 import cranpm
 from cranpm.errors import CranpmError
-from cranpm.model.adapter import Adapter, check_base, merged
+from cranpm.model.adapter import Adapter, check_base
+from cranpm.model.adapter_tensors import merged
 from cranpm.model.checkpoint import Checkpoint, write_checkpoint
 
 if TYPE_CHECKING:

@@ -37,7 +37,8 @@ from cranpm.forecast.onnx_engine import OnnxEngine
 from cranpm.forecast.run import ForecastStore
 from cranpm.forecast.torch_engine import TorchEngine
 from cranpm.model.adapter import MANIFEST as ADAPTER_MANIFEST
-from cranpm.model.adapter import Adapter, check_base, merged
+from cranpm.model.adapter import Adapter, check_base
+from cranpm.model.adapter_tensors import merged
 from cranpm.model.checkpoint import Checkpoint, to_manifest
 from cranpm.model.network import CranPM
 from cranpm.region import Region

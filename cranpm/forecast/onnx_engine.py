@@ -16,7 +16,8 @@ from cranpm.forecast.bundle import DAY, TILE, TILE_GRAPH, Bundle
 from cranpm.forecast.engine import EngineSpec, engine_spec
 from cranpm.forecast.inputs import DayInputs, TileInputs
 from cranpm.forecast.onnx_session import Session, pick_provider, session, short_of_memory
-from cranpm.model.adapter import Adapter, check_base, merged, merged_inside
+from cranpm.model.adapter import Adapter, check_base, merged_inside
+from cranpm.model.adapter_tensors import merged
 
 BATCH = {"cpu": 1, "cuda": 8, "tensorrt": 8, "openvino": 1}
 """Tiles per run; on a CPU more only take more memory."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from cranpm.errors import CranpmError
 from cranpm.forecast.engine import engine_spec
 from cranpm.forecast.inputs import DayInputs, TileInputs
-from cranpm.model.adapter import check_base, merged
+from cranpm.model.adapter import check_base
+from cranpm.model.adapter_tensors import merged
 
 if TYPE_CHECKING:
     from cranpm.model.adapter import Adapter

@@ -1,43 +1,34 @@
 """An adapter is a folder: peft's `adapter_config.json` and `adapter_model.safetensors`, and `cranpm.json`.
 
 `cranpm.json` says on which base and region the adapter works, where it comes from, and the SHA-256 of each file beside
-it: of `baselines.nc` too, what was fitted on the local days, where the base reads the past. Reading, checking and
-merging need neither torch nor peft; nothing is ever unpickled. The hash of an adapter is that of its tensors' file.
+it: of `baselines.nc` too, what was fitted on the local days, where the base reads the past. Reading and checking need
+neither torch nor peft; nothing is ever unpickled. The hash of an adapter is that of its tensors' file.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from cranpm.data.days import parse_days
-from cranpm.errors import CranpmError, require
+from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
+from cranpm.model.adapter_tensors import CONFIG, WEIGHTS, adapter_tensors, check_pairs, lora_of
 from cranpm.model.checkpoint import file_hash
+from cranpm.model.manifest_values import a_sha256, a_text, a_truth, is_number, is_whole, json_object, some_names
 
 if TYPE_CHECKING:
     from cranpm.model.checkpoint import Checkpoint
 
 SCHEMA_VERSION = 1
-MANIFEST, CONFIG, WEIGHTS, BASELINES = "cranpm.json", "adapter_config.json", "adapter_model.safetensors", "baselines.nc"
+MANIFEST, BASELINES = "cranpm.json", "baselines.nc"
 LICENCE = "Apache-2.0"
-_PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _KEYS = {"schema_version", "region", "simulated", "base", "channels", "maps", "leads", "days", "detail", "scores"}
 _KEYS |= {"licence", "provenance", "files"}
-_JSON_LIMIT = 4_000_000  # bytes: far above any manifest, far below what would fill a memory
-_VARIANTS = {"rank_pattern", "alpha_pattern", "lora_bias", "fan_in_fan_out", "layer_replication", "target_parameters"}
-_VARIANTS |= {"trainable_token_indices", "alora_invocation_tokens"}
-_STARTS = (True, False, "gaussian", "eva", "orthogonal")  # ways to draw A and B that leave the base as it is
-
-Tensors = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -103,24 +94,6 @@ class Adapter:
         return path if path is not None and path.is_file() else None
 
 
-@dataclass(frozen=True)
-class Lora:
-    """The two numbers of peft's configuration that merging needs.
-
-    Attributes:
-        rank: inner width r of B @ A.
-        alpha: lora_alpha.
-    """
-
-    rank: int
-    alpha: float
-
-    @property
-    def scale(self) -> float:
-        """What B @ A is multiplied by."""
-        return self.alpha / self.rank
-
-
 def read_adapter(folder: str | Path) -> Adapter:
     """Open an adapter folder, without torch and without peft.
 
@@ -136,7 +109,7 @@ def read_adapter(folder: str | Path) -> Adapter:
         raise CranpmError(f"{folder / MANIFEST}: {error}; copy the adapter again") from error
     _check_files(folder, manifest["files"])
     lora_of(adapter)
-    _check_pairs(folder / WEIGHTS, adapter_tensors(adapter))
+    check_pairs(folder / WEIGHTS, adapter_tensors(adapter))
     return adapter
 
 
@@ -173,7 +146,7 @@ def merged_inside(manifest: Mapping[str, Any]) -> Adapter:
     """
     said = {key: value for key, value in manifest.items() if key != "name"}
     adapter = _from_manifest(Path("adapter"), said)
-    return replace(adapter, name=_text("name", manifest.get("name")), folder=None)
+    return replace(adapter, name=a_text("name", manifest.get("name")), folder=None)
 
 
 def check_base(adapter: Adapter, checkpoint: Checkpoint) -> None:
@@ -219,107 +192,6 @@ def check_region(adapter: Adapter, pack_name: str) -> None:
         )
 
 
-def merged(adapter: Adapter, tensors: Tensors) -> dict[str, NDArray[np.float32]]:
-    """The tensors of the base that the adapter changes, as they are with it on: W + alpha / r B A, in float32.
-
-    Args:
-        adapter: as `read_adapter` gives it.
-        tensors: the base's, by name; those that do not change are not read.
-
-    Raises:
-        CranpmError: a tensor does not belong to the base or does not fit it, or the files changed on disk.
-    """
-    lora, found, path = lora_of(adapter), adapter_tensors(adapter), adapter.home / WEIGHTS
-    changed = {}
-    for name, values in found.items():
-        if name.endswith(_DOWN):
-            target = name.removesuffix(_DOWN) + ".weight"
-            up = found[target.removesuffix(".weight") + _UP]
-            base = _base_tensor(path, name, target, tensors)
-            rows, columns = base.shape if base.ndim == 2 else (-1, -1)
-            _check_shape(path, name, values, (lora.rank, columns), target)
-            _check_shape(path, name.replace(_DOWN, _UP), up, (rows, lora.rank), target)
-            changed[target] = np.asarray(base, np.float32) + np.float32(lora.scale) * (up @ values)
-        elif not name.endswith(_UP):
-            _check_shape(path, name, values, _base_tensor(path, name, name, tensors).shape, name)
-            changed[name] = values
-    return {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in changed.items()}
-
-
-def lora_of(adapter: Adapter) -> Lora:
-    """Rank and alpha; whatever else peft can do and merging cannot is refused.
-
-    Raises:
-        CranpmError: says which.
-    """
-    path = adapter.home / CONFIG
-    config = _json(path)
-    if (kind := config.get("peft_type")) != "LORA":
-        raise CranpmError(f"{path}: peft_type {kind!r}, but only LORA can be put on; train with cranpm adapt")
-    if (bias := config.get("bias", "none")) != "none":
-        raise CranpmError(f"{path}: bias {bias!r}, but only 'none' can be put on; train with cranpm adapt")
-    if (start := config.get("init_lora_weights", True)) not in _STARTS:
-        raise CranpmError(f"{path}: init_lora_weights {start!r} alters the base; train with cranpm adapt")
-    for key, value in config.items():
-        if value and (key in _VARIANTS or key.startswith("use_") or key.endswith("_config")):
-            raise CranpmError(f"{path}: {key} {value!r}, but only plain LoRA can be put on; train with cranpm adapt")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not (_whole(rank) and rank > 0):
-        raise CranpmError(f"{path}: r {rank!r}, a rank of 1 or more is expected; copy the adapter again")
-    if not (_number(alpha) and alpha > 0):
-        raise CranpmError(f"{path}: lora_alpha {alpha!r}, a positive number is expected; copy the adapter again")
-    return Lora(rank, float(alpha))
-
-
-def adapter_tensors(adapter: Adapter) -> dict[str, NDArray[np.float32]]:
-    """The tensors by module, e.g. `bridge.project.lora_A.weight` (r, in) or, of a part trained whole, `output.blend`.
-
-    Raises:
-        CranpmError: the file changed since the adapter was opened, or is no safetensors file.
-    """
-    path = adapter.home / WEIGHTS
-    load_file = require("safetensors.numpy", extra="train").load_file
-    safetensor_error = require("safetensors", extra="train").SafetensorError
-    if file_hash(path) != adapter.hash:
-        raise CranpmError(f"{path}: changed on disk after it was opened; open the adapter again")
-    try:
-        found: dict[str, NDArray[Any]] = load_file(path)
-    except (safetensor_error, KeyError, TypeError) as error:
-        raise CranpmError(f"{path}: not a safetensors file ({error}); tensors are never unpickled") from error
-    if foreign := [name for name in sorted(found) if not name.startswith(_PREFIX)]:
-        raise CranpmError(f"{path}: tensor '{foreign[0]}', names that begin with '{_PREFIX}' are expected")
-    for name, values in found.items():
-        if values.dtype.kind != "f" or not np.isfinite(values).all():
-            raise CranpmError(
-                f"{path}: tensor '{name}' is not finite numbers ({values.dtype}); train the adapter again"
-            )
-    return {name.removeprefix(_PREFIX): found[name].astype(np.float32) for name in sorted(found)}
-
-
-def _check_pairs(path: Path, tensors: Tensors) -> None:
-    """Each A with its B and each B with its A; and something at all."""
-    for name in tensors:
-        partner = name.replace(_DOWN, _UP) if name.endswith(_DOWN) else name.replace(_UP, _DOWN)
-        if partner not in tensors:
-            raise CranpmError(f"{path}: tensor '{name}' without '{partner}'; copy the adapter again")
-        if name.endswith(_DOWN) and (whole := name.removesuffix(_DOWN) + ".weight") in tensors:
-            raise CranpmError(f"{path}: tensor '{name}' and the whole '{whole}': which counts? Train the adapter again")
-    if not tensors:
-        raise CranpmError(f"{path}: no tensor in it; train the adapter again")
-
-
-def _base_tensor(path: Path, name: str, target: str, tensors: Tensors) -> NDArray[Any]:
-    if target not in tensors:
-        raise CranpmError(f"{path}: tensor '{name}' would change '{target}', which the base has not; check the base")
-    return tensors[target]
-
-
-def _check_shape(path: Path, name: str, values: NDArray[Any], expected: tuple[int, ...], target: str) -> None:
-    if values.shape != tuple(expected):
-        where = f"the base's '{target}'" if min(expected, default=0) >= 0 else f"'{target}', which is no matrix,"
-        raise CranpmError(f"{path}: tensor '{name}' has shape {values.shape}, {where} expects {tuple(expected)}")
-
-
 def _manifest(folder: Path) -> dict[str, Any]:
     if folder.is_file():
         raise CranpmError(f"{folder}: a file, but an adapter is a folder with {CONFIG}, {WEIGHTS} and {MANIFEST}")
@@ -327,26 +199,13 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise CranpmError(f"{folder}: no such adapter; make one with: cranpm adapt REGION --data STORE --out {folder}")
     if missing := [name for name in (MANIFEST, CONFIG, WEIGHTS) if not (folder / name).is_file()]:
         raise CranpmError(f"{folder}: not an adapter folder: {' and '.join(missing)} missing")
-    manifest = _json(folder / MANIFEST)
+    manifest = json_object(folder / MANIFEST)
     if (version := manifest.get("schema_version")) != SCHEMA_VERSION:
         raise CranpmError(
             f"{folder / MANIFEST}: schema_version {version}, this cranpm reads {SCHEMA_VERSION}; "
             "use the cranpm that wrote it, or train the adapter again"
         )
     return manifest
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of reasonable size."""
-    if (size := path.stat().st_size) > _JSON_LIMIT:
-        raise CranpmError(f"{path}: {size:,} bytes, at most {_JSON_LIMIT:,} are expected; copy the adapter again")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CranpmError(f"{path}: not valid JSON ({error}); copy the adapter again") from error
-    if not isinstance(document, dict):
-        raise CranpmError(f"{path}: a JSON object is expected; copy the adapter again")
-    return document
 
 
 def _to_manifest(adapter: Adapter, files: Mapping[str, str]) -> dict[str, Any]:
@@ -379,26 +238,26 @@ def _from_manifest(folder: Path, manifest: Mapping[str, Any]) -> Adapter:
     base, files = manifest["base"], manifest["files"]
     adapter = Adapter(
         name=folder.resolve().name,
-        base=_text("base.name", base.get("name")),
-        base_hash="" if base.get("sha256") == "" else _sha256("base.sha256", base.get("sha256")),
-        region=_text("region", manifest["region"]),
-        channels=_names("channels", manifest["channels"]),
-        maps=_names("maps", manifest["maps"]),
+        base=a_text("base.name", base.get("name")),
+        base_hash="" if base.get("sha256") == "" else a_sha256("base.sha256", base.get("sha256")),
+        region=a_text("region", manifest["region"]),
+        channels=some_names("channels", manifest["channels"]),
+        maps=some_names("maps", manifest["maps"]),
         leads=_leads(manifest["leads"]),
         days=_days(manifest["days"]),
-        simulated=_truth("simulated", manifest["simulated"]),
+        simulated=a_truth("simulated", manifest["simulated"]),
         scores=dict(manifest["scores"]),
-        licence=_text("licence", manifest["licence"]),
+        licence=a_text("licence", manifest["licence"]),
         provenance=dict(manifest["provenance"]),
         detail={int(lead): share for lead, share in manifest["detail"].items()},
     )
     for lead, share in adapter.detail.items():
-        if not (_number(share) and 0 <= share <= 1):
+        if not (is_number(share) and 0 <= share <= 1):
             raise CranpmError(f"detail of lead {lead}: {share!r}, a share of 0 to 1 is expected")
     if wrong := sorted((files.keys() - {BASELINES}) ^ {CONFIG, WEIGHTS}):
         raise CranpmError(f"files: '{wrong[0]}'; {CONFIG}, {WEIGHTS} and perhaps {BASELINES} are expected")
     for name, digest in files.items():
-        _sha256(f"files.{name}", digest)
+        a_sha256(f"files.{name}", digest)
     return replace(adapter, hash=files[WEIGHTS], folder=folder)
 
 
@@ -420,32 +279,8 @@ def _shown(digest: str) -> str:
     return f"{digest[:12]}…" if digest else "random weights"
 
 
-def _text(key: str, value: object) -> str:
-    if not (isinstance(value, str) and value):
-        raise CranpmError(f"{key}: {value!r}, a text is expected")
-    return value
-
-
-def _truth(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise CranpmError(f"{key}: {value!r}, true or false is expected")
-    return value
-
-
-def _sha256(key: str, value: object) -> str:
-    if not (isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")):
-        raise CranpmError(f"{key}: {value!r}, a SHA-256 of 64 hexadecimal digits is expected")
-    return value
-
-
-def _names(key: str, values: object) -> tuple[str, ...]:
-    if not (isinstance(values, list) and values and all(isinstance(value, str) for value in values)):
-        raise CranpmError(f"{key}: a list of names is expected")
-    return tuple(values)
-
-
 def _leads(values: object) -> tuple[int, ...]:
-    if not (isinstance(values, list) and values and all(_whole(value) and value > 0 for value in values)):
+    if not (isinstance(values, list) and values and all(is_whole(value) and value > 0 for value in values)):
         raise CranpmError(f"leads: {values!r}, a list of whole days ahead is expected")
     return tuple(values)
 
@@ -457,14 +292,6 @@ def _days(values: Mapping[str, str]) -> dict[str, str]:
     for text in values.values():
         parse_days(text)
     return dict(values)
-
-
-def _whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _difference(one: tuple[str, ...], other: tuple[str, ...]) -> str:

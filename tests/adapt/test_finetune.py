@@ -21,7 +21,8 @@ from cranpm.errors import CranpmError
 from cranpm.folders import swap_folder
 from cranpm.forecast.torch_engine import TorchEngine
 from cranpm.grid import coarse_grid, fine_grid
-from cranpm.model.adapter import merged, read_adapter
+from cranpm.model.adapter import read_adapter
+from cranpm.model.adapter_tensors import merged
 from cranpm.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cranpm.model.statistics import nominal
 from cranpm.region import load_region

@@ -13,7 +13,8 @@ from torch import nn
 
 from cranpm.adapt.lora import attach, target_names, trainable_by_part, whole_names, write_peft_files
 from cranpm.adapt.settings import DEFAULT, Lora, read_settings
-from cranpm.model.adapter import Adapter, merged, read_adapter, write_manifest
+from cranpm.model.adapter import Adapter, read_adapter, write_manifest
+from cranpm.model.adapter_tensors import merged
 from cranpm.model.config import PAPER_96M, plus
 from cranpm.model.network import CranPM
 from cranpm.model.statistics import nominal

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from cranpm.adapt.adapter_commands import app, describe
 from cranpm.errors import CranpmError
-from cranpm.model.adapter import merged, write_manifest
+from cranpm.model.adapter import write_manifest
+from cranpm.model.adapter_tensors import merged
 from cranpm.model.checkpoint import read_checkpoint
 from tests.model.adapters import PLUS, about, as_peft_runs_it, write_adapter, write_base
 from tests.model.examples import coarse_inputs, tile_inputs

@@ -13,15 +13,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from cranpm.errors import CranpmError
-from cranpm.model.adapter import (
-    adapter_tensors,
-    check_base,
-    check_region,
-    lora_of,
-    merged,
-    read_adapter,
-    write_manifest,
-)
+from cranpm.model.adapter import check_base, check_region, read_adapter, write_manifest
+from cranpm.model.adapter_tensors import adapter_tensors, lora_of, merged
 from cranpm.model.checkpoint import read_checkpoint, write_checkpoint
 from tests.model.adapters import PLUS, about, as_peft_runs_it, edit_manifest, sign, write_adapter, write_base
 from tests.model.examples import TINY, coarse_inputs, network, tile_inputs
@@ -126,7 +119,8 @@ import sys
 sys.modules["torch"] = sys.modules["peft"] = None
 import numpy as np
 from safetensors.numpy import load_file
-from cranpm.model.adapter import merged, read_adapter
+from cranpm.model.adapter import read_adapter
+from cranpm.model.adapter_tensors import merged
 print(len(merged(read_adapter({str(made.home)!r}), load_file({str(base.folder / "weights.safetensors")!r}))))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
