@@ -15,6 +15,7 @@ from cranpm.clients.book import Answer, Book, Line
 from cranpm.clients.check import problem_of, too_far
 from cranpm.clients.federation import Federation
 from cranpm.clients.message import Order, Reply, Tensors
+from cranpm.clients.records import shown
 from cranpm.errors import CranpmError
 
 Judge = Callable[[Tensors], float | None]
@@ -136,7 +137,8 @@ class Desk:
     def _reject(self, node: int, reason: str, reply: Reply | None = None) -> None:
         told = {} if reply is None else {"scalars": dict(reply.scalars), "bytes_up": _size(reply)}
         length = None if reply is None else distance(reply.tensors, self.present)
-        self._answers[node] = replace(self._answers[node], reason=reason, norm=length, **told)  # type: ignore[arg-type]
+        said = shown(reason)  # may quote what an agency sent
+        self._answers[node] = replace(self._answers[node], reason=said, norm=length, **told)  # type: ignore[arg-type]
 
     def _write(self, number: int, accepted: bool, reason: str, public: float | None, error: float | None) -> None:
         answers = tuple(sorted(self._answers.values(), key=lambda answer: answer.agency))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cranpm.clients.book import CHOICES, Book, Line
@@ -99,5 +100,5 @@ def choices_table(told: dict[str, Any]) -> Table:
         if set(values) == set(LAST_SCALARS):
             table.add_row(name, *(f"{values[kind]:.3f}" for kind in KINDS), NAMES[KINDS[int(values["chosen"])]])
         else:
-            table.add_row(name, *[""] * len(KINDS), values.get("problem", "keeps its scores to itself"))
+            table.add_row(name, *[""] * len(KINDS), escape(values.get("problem", "keeps its scores to itself")))
     return table

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from cranpm.clients.book import CHOICES
 from cranpm.clients.choice import KINDS
 from cranpm.clients.method import METHODS
+from cranpm.clients.personal import ALONE
 from cranpm.clients.quiet import quiet
 from cranpm.clients.simulate import Simulation, prepare, run
 from cranpm.data.progress import progress_bar
@@ -35,10 +37,20 @@ def simulate(out: Path, method: str, seed: int) -> dict[str, dict[str, float]]:
         with progress_bar() as tell:
             if not resume:
                 prepare(replace(Simulation(), method=method, seed=seed), out, cache_folder(), tell)  # type: ignore[arg-type]
+                _share_what_is_alike(out, seed)
             run(out, resume=resume, tell=lambda line: None, preparing=tell)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         (out / "took.json").write_text(json.dumps({"seconds": time.monotonic() - began, "memory_mb": memory}))
     return json.loads((out / CHOICES).read_text(encoding="utf-8"))
+
+
+def _share_what_is_alike(out: Path, seed: int) -> None:
+    """Fits of the past and what agencies train alone do not depend on the method: take them from another one's run."""
+    for other in sorted(out.parent.glob(f"*-s{seed}/{CHOICES}")):
+        for folder in other.parent.glob("agencies/*/*"):
+            if folder.name in ("past", ALONE):
+                mine = out / "agencies" / folder.parent.name / folder.name
+                shutil.copytree(folder, mine, dirs_exist_ok=True)
 
 
 def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
