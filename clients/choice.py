@@ -53,5 +53,5 @@ class Choice:
             f"RMSE {own:.2f} ug m-3 on days that nothing was chosen by{world}; the base {zero:.2f}, alone {alone:.2f}"
         )
         strength = self.strengths[self.chosen]
-        weaker = f" at strength {strength:g}" if strength != 1.0 else ""
+        weaker = f", at strength {strength:g}" if strength != 1.0 else ""
         return f"Use {NAMES[self.chosen]}{weaker}: {compared}."

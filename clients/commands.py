@@ -51,11 +51,13 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Of the adapter, the examples and the simulated weather.")] = 0,
     base: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
     quick: Annotated[bool, typer.Option("--quick", help="Two rounds of one step: shows that it works.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the rounds in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the rounds in --out, as they began.")] = False,
+    engine: Annotated[bool, typer.Option("--engine", help="In Flower's simulation engine; needs ray.")] = False,
 ) -> None:
     """Four simulated agencies (India twice, California, Silesia) train one adapter, in one process.
 
     What a deployment does, this does, too: the same app, checks, records and report; only the network is missing.
+    The first call simulates 160 days of the four places and keeps them in the cache.
 
     Example: cranpm federate simulate --out reports/federation
     """
@@ -70,6 +72,7 @@ def simulate(
 
     plain_warnings()
     quiet()
+    from cranpm.clients.federation import read_federation
     from cranpm.clients.simulate import QUICK, Simulation, prepare, run
 
     if wrong := next((v for v, known in ((method, METHODS), (robust, ROBUST)) if v not in known), None):
@@ -80,7 +83,12 @@ def simulate(
     with progress_bar() as tell:
         if not resume:
             prepare(wanted, out, cache_folder(), tell)
-        run(out, resume=resume, tell=lambda line: _tell(line, tell, wanted.rounds), preparing=tell)
+        planned = read_federation(out).rounds
+
+        def told(line: Line) -> None:
+            tell("rounds", line.round, planned)
+
+        run(out, resume=resume, tell=told, preparing=tell, engine=engine)
     show_status(out, Console())
     typer.echo(f"{out / 'report.html'}  (simulated)")
 
@@ -108,8 +116,3 @@ def show_status(folder: Path, console: object) -> None:
     from cranpm.clients.status import show
 
     show(folder, console)  # type: ignore[arg-type]
-
-
-def _tell(line: Line, tell: object, rounds: int) -> None:
-    assert callable(tell)
-    tell("rounds", line.round, rounds)

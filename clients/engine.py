@@ -59,6 +59,6 @@ def run_in_engine(
         server, client, num_supernodes=len(list(agencies.glob(f"*/{FILE}"))),
         backend_config={
             "client_resources": {"num_cpus": cores, "num_gpus": 0.0},
-            "init_args": {"include_dashboard": False, "log_to_driver": False},
+            "init_args": {"include_dashboard": False, "log_to_driver": False, "_node_ip_address": "127.0.0.1"},
         },
     )  # fmt: skip
