@@ -116,12 +116,6 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
         raise CranpmError(f"agency '{name}' was admitted already; give another name")
     if not key.is_file() or not key.read_bytes().startswith(b"ecdsa-sha2-"):
         raise CranpmError(f"{key}: not a public key of `cranpm federate request`")
-    said = call([program("flwr"), "supernode", "register", str(key), "--name", name, "--format", "json"], folder)
-    number = _json(said).get("node-id")
-    if number is None:
-        raise CranpmError(f"the SuperLink did not register '{name}': {said.strip()[-300:]}")
-    known[str(number)] = name
-    write_whole(folder / NODES, (json.dumps(known, indent=1) + "\n").encode())
     base = load(str(folder / plan.base) if "/" in plan.base else plan.base)
     settings = folder / plan.settings if plan.settings else SETTINGS
     made = Invitation(
@@ -133,12 +127,17 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
         base_sha256=base.hash,
         settings=settings.read_text(encoding="utf-8"),
     )
+    said = call([program("flwr"), "supernode", "register", str(key), "--name", name, "--format", "json"], folder)
+    number = _json(said).get("node-id")
+    if number is None:
+        raise CranpmError(f"the SuperLink did not register '{name}': {said.strip()[-300:]}")
+    write_whole(folder / NODES, (json.dumps({**known, str(number): name}, indent=1) + "\n").encode())
     write_invitation(out, made)
     return made
 
 
 def nodes(folder: Path) -> dict[str, str]:
-    """Names by node id."""
+    """By node id, the name that an agency was admitted under."""
     path = folder / NODES
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 

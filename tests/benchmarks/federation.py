@@ -1,7 +1,6 @@
 """Methods of federation over seeds, against what agencies reach alone: four simulated agencies of different regimes.
 
     python -m tests.benchmarks.federation --out runs/federation [--seeds 3] [--methods fedavg fedprox ...]
-    python -m tests.benchmarks.federation --out runs/96m --wire    one round of paper-96m, random data: memory, bytes
 
 Each method and seed is a simulation of its own folder, which a second call leaves as it is. Prints a Markdown table:
 per agency the RMSE on its scoring days (mean of seeds) of the base, alone, together, together and further, and of what
@@ -71,54 +70,13 @@ def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
     return "\n".join(lines)
 
 
-def wire() -> str:
-    """An adapter of paper-96m, ordered and answered with random numbers: bytes on the wire and peak memory."""
-    from flwr.app import ConfigRecord, Message, RecordDict
-
-    from cranpm.adapt.settings import adaptation, read_settings
-    from cranpm.clients.federation import SETTINGS
-    from cranpm.clients.grid import InProcessGrid
-    from cranpm.clients.message import SCALARS, Order, Reply
-    from cranpm.clients.records import reply_record, to_arrays
-    from cranpm.clients.training import read_tensors, with_adapter
-    from cranpm.model.registry import load
-
-    base = load("paper-96m", random_weights=True)
-    recipe = adaptation("wire", "europe", base, read_settings(SETTINGS), full=False)
-    tensors = read_tensors(with_adapter(recipe, 0))
-    InProcessGrid(lambda message, context: message, {}, {})
-    order = Order(1, 1, 1, 0, "fedavg", 0.0, 0, base.hash, 8)
-    sent = RecordDict({"arrays": to_arrays(tensors), "config": ConfigRecord(dict(order.to_config()))})
-    rng = np.random.default_rng(0)
-    moved = {name: values + rng.normal(0, 1e-3, values.shape).astype("f4") for name, values in tensors.items()}
-    back = reply_record(Reply(moved, dict.fromkeys(SCALARS, 1.0), base.hash))
-    sizes = [_bytes(Message(content, dst_node_id=1, message_type="train")) for content in (sent, back)]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    count = sum(values.size for values in tensors.values())
-    return (
-        f"paper-96m, rank 8: {count:,} numbers in {len(tensors)} tensors; {sizes[0] / 1e6:.2f} MB down, "
-        f"{sizes[1] / 1e6:.2f} MB up in a round; peak memory without a step {memory:.0f} MB"
-    )
-
-
-def _bytes(message) -> int:
-    """Of a message and all objects that it is cut into."""
-    from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
-
-    return sum(len(part.deflate()) for part in get_all_nested_objects(message).values())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--wire", action="store_true")
     given = parser.parse_args()
     quiet()
-    if given.wire:
-        print(wire())
-        return
     found = {
         method: [simulate(given.out / f"{method}-s{seed}", method, seed) for seed in range(given.seeds)]
         for method in given.methods

@@ -14,7 +14,7 @@ from cranpm.clients.message import SCALARS
 from tests.clients.running import run
 from tests.clients.toy import write_federation
 
-pytest.importorskip("ray")
+get_node_ip_address = pytest.importorskip("ray.util").get_node_ip_address
 pytestmark = pytest.mark.slow
 WATCH = (Path(__file__).parent / "egress_watch.py").read_text()
 CODE = """
@@ -38,8 +38,9 @@ def test_the_engine_scores_what_one_process_does_and_connects_to_nobody(tmp_path
     (watch / "sitecustomize.py").write_text(WATCH)
     path = os.pathsep.join([str(watch), *filter(None, [os.environ.get("PYTHONPATH", "")]), str(Path.cwd())])
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(there)], capture_output=True, text=True, timeout=900,
-        env={**os.environ, "PYTHONPATH": path, "EGRESS": str(noted), "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", CODE, str(there)], capture_output=True, text=True, timeout=1800,
+        env={**os.environ, "PYTHONPATH": path, "EGRESS": str(noted), "OWN_ADDRESS": get_node_ip_address(),
+             "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     here = run(write_federation(tmp_path / "here", rounds=2, steps=2, personal=0)).folder

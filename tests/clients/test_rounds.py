@@ -15,6 +15,7 @@ from flwr.app import Message
 from cranpm.clients.book import Book, Line
 from cranpm.clients.message import SCALARS
 from cranpm.clients.records import ARRAYS, from_arrays, to_arrays
+from cranpm.data.lock import locked
 from cranpm.errors import CranpmError
 from cranpm.model.adapter import read_adapter
 from tests.clients.running import run
@@ -55,6 +56,8 @@ def test_a_coordinator_that_was_killed_ends_with_the_same_adapter(tmp_path: Path
     broken = write_federation(tmp_path / "broken", rounds=3)
     with pytest.raises(Killed):
         run(broken, tell=die)
+    with locked(broken / "coordinator" / "rounds", wait=False), pytest.raises(CranpmError, match="another process"):
+        run(broken, resume=True)
     with pytest.raises(CranpmError, match="1 rounds already; go on with --resume"):
         run(broken)
     again = run(broken, resume=True)
