@@ -81,7 +81,7 @@ def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
     )  # fmt: skip
     _keep(agency, choice, found[chosen], order)
     world = " (simulated)" if choice.simulated else ""
-    panels: dict[str, Tensors] = {"the base": first, chosen: found[chosen]}
+    panels: dict[str, Tensors] = {"the base": first, chosen.replace("_", "-"): found[chosen]}
     draw(agency.folder / PICTURE, network, agency.scoring, panels, f"{agency.file.name}{world}")
     return choice
 
