@@ -47,7 +47,7 @@ def simulate(
     method: Annotated[str, typer.Option(help="fedavg, fedprox, ffa-lora or fedsa-lora.")] = "fedavg",
     robust: Annotated[str, typer.Option(help="clip, none, trimmed or krum.")] = "clip",
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds. [5]")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each agency in a round. [8]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each agency in a round. [6]")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the adapter, the examples and the simulated weather.")] = 0,
     base: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
     quick: Annotated[bool, typer.Option("--quick", help="Two rounds of one step: shows that it works.")] = False,

@@ -42,8 +42,8 @@ class Simulation:
     method: Method = "fedavg"
     robust: Robust = "clip"
     rounds: int = 5
-    steps: int = 8
-    personal: int = 16
+    steps: int = 6
+    personal: int = 18
     seed: int = 0
     days: int = 148
     base: str = "europe-sample"

@@ -1,6 +1,6 @@
 """Methods of federation over seeds, against what agencies reach alone: four simulated agencies of different regimes.
 
-    python -m tests.benchmarks.federation --out runs/federation [--seeds 3] [--methods fedavg fedprox ...]
+    python -m tests.benchmarks.federation --out runs/federation [--seeds 0 1 2] [--methods fedavg fedprox ...]
 
 Each method and seed is a simulation of its own folder, which a second call leaves as it is. Prints a Markdown table:
 per agency the RMSE on its scoring days (mean of seeds) of the base, alone, together, together and further, and of what
@@ -73,17 +73,19 @@ def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     given = parser.parse_args()
     quiet()
+    for seed in given.seeds:
+        for method in given.methods:
+            simulate(given.out / f"{method}-s{seed}", method, seed)
     found = {
-        method: [simulate(given.out / f"{method}-s{seed}", method, seed) for seed in range(given.seeds)]
+        method: [simulate(given.out / f"{method}-s{seed}", method, seed) for seed in given.seeds]
         for method in given.methods
     }
-    text = f"Simulated, {given.seeds} seeds, RMSE in ug m-3 on scoring days, mean over leads.\n\n{table(found)}\n"
-    (given.out / "table.md").write_text(text)
-    print(text)
+    seeds = ", ".join(map(str, given.seeds))
+    print(f"Simulated, seeds {seeds}, RMSE in ug m-3 on scoring days, mean over leads.\n\n{table(found)}")
 
 
 if __name__ == "__main__":
