@@ -22,12 +22,12 @@ class FederateGroup(LazyGroup):
     table: ClassVar = {
         name: Entry(f"cranpm.clients.deploy_commands:{name.replace('-', '_')}", text)
         for name, text in (
-            ("init", "Coordinator: make the folder, the certificates and the gateway's configuration."),
-            ("request", "Agency: make a key, which never leaves; what it prints goes to the coordinator."),
-            ("admit", "Coordinator: let an agency's key in; makes its invitation."),
+            ("init", "Coordinator: make folder, keys and gateway."),
+            ("request", "Agency: make a key, which never leaves."),
+            ("admit", "Coordinator: let an agency's key in."),
             ("serve", "Coordinator: start SuperLink and gateway."),
-            ("join", "Agency: take part, with the store that stays at home."),
-            ("run", "Coordinator: start the rounds, or go on with them."),
+            ("join", "Agency: take part; the store stays at home."),
+            ("run", "Coordinator: start or resume the rounds."),
         )
     }
 
@@ -41,7 +41,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(short_help="Four simulated agencies on this machine.")
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder of the federation: rounds, adapters, report.")],
     method: Annotated[str, typer.Option(help="fedavg, fedprox, ffa-lora or fedsa-lora.")] = "fedavg",
@@ -93,7 +93,7 @@ def simulate(
     typer.echo(f"{out / 'report.html'}  (simulated)")
 
 
-@app.command()
+@app.command(short_help="Rounds, agencies, scores, rejections; report.")
 def status(folder: Annotated[Path, typer.Argument(help="The coordinator's folder, or --out of a simulation.")]) -> None:
     """Where a federation stands: rounds, agencies, scores, bytes, who was rejected and why; writes report.html.
 

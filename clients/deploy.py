@@ -130,7 +130,8 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
     said = call([program("flwr"), "supernode", "register", str(key), "--name", name, "--format", "json"], folder)
     number = _json(said).get("node-id")
     if number is None:
-        raise CranpmError(f"the SuperLink did not register '{name}': {said.strip()[-300:]}")
+        why = str(_json(said).get("error-message", said)).strip()[-300:]
+        raise CranpmError(f"the SuperLink did not register '{name}': {why}")
     write_whole(folder / NODES, (json.dumps({**known, str(number): name}, indent=1) + "\n").encode())
     write_invitation(out, made)
     return made
