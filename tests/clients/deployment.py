@@ -62,7 +62,10 @@ class Deployment:
     def until(self, true: Callable[[], bool], seconds: float = 900) -> None:
         end = time.monotonic() + seconds
         while not true():
-            assert time.monotonic() < end, "\n".join(f"--- {n}\n{self.log(n)[-3000:]}" for n in self.running)
+            failed = any(process.poll() for process in self.running.values())
+            assert not failed and time.monotonic() < end, "\n".join(
+                f"--- {n}\n{self.log(n)[-3000:]}" for n in self.running
+            )
             time.sleep(0.5)
 
     def rounds(self) -> int:
@@ -70,8 +73,9 @@ class Deployment:
         return lines[-1].round if lines else -1
 
     def serve(self) -> None:
+        before = self.log("serve").count("startup complete") if (self.folder / "serve.log").exists() else 0
         self.start("serve", "serve", self.home)
-        self.until(lambda: "Uvicorn running" in self.log("serve") or "startup complete" in self.log("serve"), 300)
+        self.until(lambda: self.log("serve").count("startup complete") > before, 300)
 
     def set_up(self) -> None:
         port, link = free_port(), free_port()

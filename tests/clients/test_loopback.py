@@ -52,7 +52,7 @@ def told(home: Path, name: str) -> list[list[float]]:
 
 def test_a_coordinator_that_was_killed_ends_with_what_one_process_ends_with(deployment, tmp_path: Path):
     """Over TLS, with keys and a gateway, SIGKILL in round 2 and --resume: each number and each adapter are the same."""
-    made = deployment("deployed", 3)
+    made = deployment("deployed", 2)
     made.set_up()
     made.start("run", "run", made.home)
     made.until(lambda: made.rounds() >= 1)
@@ -62,7 +62,7 @@ def test_a_coordinator_that_was_killed_ends_with_what_one_process_ends_with(depl
     made.serve()
     made.start("run", "run", made.home, "--resume")
     made.until(lambda: (made.home / "choices.json").exists())
-    here = run_here(write_federation(tmp_path / "here", rounds=3, personal=0, steps=2)).folder
+    here = run_here(write_federation(tmp_path / "here", rounds=2, personal=0, steps=2)).folder
     for name in ("rmse", "loss"):
         assert told(made.home, name) == [pytest.approx(one, abs=1e-4) for one in told(here, name)]
     assert [line.adapter for line in Book(made.home).lines] == [line.adapter for line in Book(here).lines]
