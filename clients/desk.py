@@ -66,8 +66,7 @@ class Desk:
         """Ask nodes in a round."""
         self.order = replace(self.order, round=number)
         size = sum(values.nbytes for values in self.present.values())
-        late = f"no answer within {self.plan.timeout:g} s"
-        self._answers = {node: Answer(self.name_of(node), False, late, bytes_down=size) for node in nodes}
+        self._answers = {node: Answer(self.name_of(node), False, bytes_down=size) for node in nodes}
         self._parts, self._began = {}, time.monotonic()
         return self.order
 
@@ -88,6 +87,8 @@ class Desk:
             self._reject(node, reason, good.pop(node))
         factors: dict[int, float] = {}
         lengths = {node: distance(reply.tensors, self.present) for node, reply in good.items()}
+        for node in self._answers.keys() - received.keys():
+            self._reject(node, f"no answer after {time.monotonic() - self._began:.0f} s")
         if self.plan.robust == "clip":
             clipped, factors = clipped_to_median({n: reply.tensors for n, reply in good.items()}, self.present)
             good = {node: replace(reply, tensors=clipped[node]) for node, reply in good.items()}
