@@ -3,6 +3,7 @@
 FOLDER/agency.yaml    which pack, store, base and settings
 FOLDER/kept/…/        tensors that never leave, one file a round (FedSA-LoRA); a folder for each federation
 FOLDER/past/…/        what was fitted on the local past; a folder for each choice of days
+FOLDER/alone/, adapter/, choice.json, before_after.png    of the closing exchange (`personal.py`)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import resource
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -129,6 +130,11 @@ class Agency:
     def past(self) -> Path:
         """Where fits of the local past lie: another choice of days has others."""
         return self.folder / "past" / _digest([str(self.store.path), format_days(self.shares.train)])
+
+    def digest(self, seed: int, steps: int) -> str:
+        """Names what comes of a training on the training days: another base, recipe or choice of days has another."""
+        recipe = self.recipe
+        return _digest([recipe.base.hash, asdict(recipe.settings), self.past.name, seed, steps])
 
     @property
     def half(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from flwr.app import Context, Message, MetricRecord, RecordDict
 
 from cranpm.clients.agency import Agency
+from cranpm.clients.deploy import nodes
 from cranpm.clients.personal import personalise
 from cranpm.clients.records import METRICS, order_of, reply_record
 from cranpm.data.progress import Progress, silent
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from flwr.serverapp import Grid
 
 _OPEN: dict[Path, Agency] = {}
-NAMES = "nodes.json"
-"""In the coordinator's folder: by node id, the name that an agency was admitted under."""
 
 
 def answer(message: Message, context: Context) -> Message:
@@ -43,10 +41,8 @@ def coordinate(grid: Grid, context: Context) -> None:
     from cranpm.clients.coordinator import Coordinator
 
     folder = Path(str(context.run_config["coordinator"]))
-    path = folder / NAMES
-    names = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    resume = bool(context.run_config.get("resume", False))
-    Coordinator(folder).run(grid, {int(node): str(name) for node, name in names.items()}, resume=resume)
+    names = {int(node): name for node, name in nodes(folder).items()}
+    Coordinator(folder).run(grid, names, resume=bool(context.run_config.get("resume", False)))
 
 
 def agency_folder(context: Context) -> Path:

@@ -28,7 +28,7 @@ def problem_of(reply: Reply, order: Order, present: Tensors) -> str:
     expected = sent_part(order.method, present)
     missing, unknown = sorted(expected.keys() - reply.tensors.keys()), sorted(reply.tensors.keys() - expected.keys())
     if missing or unknown:
-        named = f"'{missing[0]}' missing" if missing else f"'{unknown[0]}' unknown"
+        named = f"'{missing[0]}' missing" if missing else f"'{unknown[0][:80]}' unknown"
         return f"keys: {named} ({len(missing)} missing, {len(unknown)} unknown)"
     for name, wanted in expected.items():
         found = reply.tensors[name]
@@ -56,7 +56,7 @@ def too_far(replies: Mapping[int, Reply], present: Tensors) -> dict[int, str]:
 
 def _scalars(scalars: Mapping[str, float], order: Order) -> str:
     if wrong := sorted(set(scalars) ^ set(SCALARS)):
-        return f"scalar '{wrong[0]}' {'missing' if wrong[0] in SCALARS else 'unknown'}"
+        return f"scalar '{wrong[0][:40]}' {'missing' if wrong[0] in SCALARS else 'unknown'}"
     for name, value in scalars.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value) or value < 0:
             return f"scalar '{name}': {value!r}, a finite number of 0 or more is expected"

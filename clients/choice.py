@@ -13,6 +13,8 @@ NAMES = {
     "global": "the federation's adapter",
     "personal": "the federation's adapter, trained further alone",
 }
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+"""How much of an adapter's change is tried on the selection days; of equals the weaker one is taken."""
 ADAPTER, FILE, PICTURE = "adapter", "choice.json", "before_after.png"
 
 
@@ -22,6 +24,7 @@ class Choice:
 
     Attributes:
         chosen: one of `KINDS`, the lowest on the selection days.
+        strengths: by kind, how much of its change counts: the best of `STRENGTHS` on the selection days.
         select, score: RMSE by kind, mean over leads, ug m-3.
         persistence: RMSE of persistence on the scoring days.
         select_days, score_days: which days, as text.
@@ -29,6 +32,7 @@ class Choice:
     """
 
     chosen: str
+    strengths: dict[str, float]
     select: dict[str, float]
     score: dict[str, float]
     persistence: float
@@ -48,4 +52,6 @@ class Choice:
         compared = (
             f"RMSE {own:.2f} ug m-3 on days that nothing was chosen by{world}; the base {zero:.2f}, alone {alone:.2f}"
         )
-        return f"Use {NAMES[self.chosen]}: {compared}."
+        strength = self.strengths[self.chosen]
+        weaker = f", at strength {strength:g}" if strength != 1.0 else ""
+        return f"Use {NAMES[self.chosen]}{weaker}: {compared}."

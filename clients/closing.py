@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from cranpm.clients.book import CHOICES
+from cranpm.clients.choice import KINDS
 from cranpm.clients.message import LAST_SCALARS
-from cranpm.clients.records import ARRAYS, CONFIG, METRICS, to_arrays
+from cranpm.clients.records import ARRAYS, CONFIG, METRICS, shown, to_arrays
 from cranpm.folders import write_whole
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ def close_federation(coordinator: Coordinator, grid: Grid) -> dict[str, Any]:
 
 def _told(reply: Message) -> dict[str, Any]:
     if reply.has_error():
-        return {"problem": " ".join((reply.error.reason or "no reason").split())[-300:]}
+        return {"problem": shown(reply.error.reason or "no reason")}
     if set(reply.content) != {METRICS} or METRICS not in reply.content.metric_records:
-        return {"problem": f"records {sorted(reply.content)[:5]}, expected {METRICS}"}
+        return {"problem": shown(f"records {sorted(reply.content)[:5]}, expected {METRICS}")}
     values = dict(reply.content.metric_records[METRICS])
+    if not values:  # an agency that keeps its scores to itself
+        return {}
     fine = all(isinstance(v, int | float) and math.isfinite(v) and v >= 0 for v in values.values())
-    if set(values) - set(LAST_SCALARS) or not fine:
-        return {"problem": "scalars that are not in the list"}
+    if set(values) != set(LAST_SCALARS) or not fine or values["chosen"] not in range(len(KINDS)):
+        return {"problem": "scalars that are not those of the list"}
     return values

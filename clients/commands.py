@@ -22,12 +22,12 @@ class FederateGroup(LazyGroup):
     table: ClassVar = {
         name: Entry(f"cranpm.clients.deploy_commands:{name.replace('-', '_')}", text)
         for name, text in (
-            ("init", "Coordinator: make the folder, the certificates and the gateway's configuration."),
-            ("request", "Agency: make a key, which never leaves; what it prints goes to the coordinator."),
-            ("admit", "Coordinator: let an agency's key in; makes its invitation."),
+            ("init", "Coordinator: make folder, keys and gateway."),
+            ("request", "Agency: make a key, which never leaves."),
+            ("admit", "Coordinator: let an agency's key in."),
             ("serve", "Coordinator: start SuperLink and gateway."),
-            ("join", "Agency: take part, with the store that stays at home."),
-            ("run", "Coordinator: start the rounds, or go on with them."),
+            ("join", "Agency: take part; the store stays at home."),
+            ("run", "Coordinator: start or resume the rounds."),
         )
     }
 
@@ -41,21 +41,23 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(short_help="Four simulated agencies on this machine.")
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder of the federation: rounds, adapters, report.")],
     method: Annotated[str, typer.Option(help="fedavg, fedprox, ffa-lora or fedsa-lora.")] = "fedavg",
     robust: Annotated[str, typer.Option(help="clip, none, trimmed or krum.")] = "clip",
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds. [5]")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each agency in a round. [8]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each agency in a round. [6]")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the adapter, the examples and the simulated weather.")] = 0,
     base: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
     quick: Annotated[bool, typer.Option("--quick", help="Two rounds of one step: shows that it works.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the rounds in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the rounds in --out, as they began.")] = False,
+    engine: Annotated[bool, typer.Option("--engine", help="In Flower's simulation engine; needs ray.")] = False,
 ) -> None:
     """Four simulated agencies (India twice, California, Silesia) train one adapter, in one process.
 
     What a deployment does, this does, too: the same app, checks, records and report; only the network is missing.
+    The first call simulates 160 days of the four places and keeps them in the cache.
 
     Example: cranpm federate simulate --out reports/federation
     """
@@ -70,6 +72,7 @@ def simulate(
 
     plain_warnings()
     quiet()
+    from cranpm.clients.federation import read_federation
     from cranpm.clients.simulate import QUICK, Simulation, prepare, run
 
     if wrong := next((v for v, known in ((method, METHODS), (robust, ROBUST)) if v not in known), None):
@@ -80,12 +83,17 @@ def simulate(
     with progress_bar() as tell:
         if not resume:
             prepare(wanted, out, cache_folder(), tell)
-        run(out, resume=resume, tell=lambda line: _tell(line, tell, wanted.rounds), preparing=tell)
+        planned = read_federation(out).rounds
+
+        def told(line: Line) -> None:
+            tell("rounds", line.round, planned)
+
+        run(out, resume=resume, tell=told, preparing=tell, engine=engine)
     show_status(out, Console())
     typer.echo(f"{out / 'report.html'}  (simulated)")
 
 
-@app.command()
+@app.command(short_help="Rounds, agencies, scores, rejections; report.")
 def status(folder: Annotated[Path, typer.Argument(help="The coordinator's folder, or --out of a simulation.")]) -> None:
     """Where a federation stands: rounds, agencies, scores, bytes, who was rejected and why; writes report.html.
 
@@ -108,8 +116,3 @@ def show_status(folder: Path, console: object) -> None:
     from cranpm.clients.status import show
 
     show(folder, console)  # type: ignore[arg-type]
-
-
-def _tell(line: Line, tell: object, rounds: int) -> None:
-    assert callable(tell)
-    tell("rounds", line.round, rounds)

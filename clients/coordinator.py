@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cranpm.adapt.settings import Adaptation, adaptation, read_settings
-from cranpm.clients.book import Book, Line
+from cranpm.clients.book import ROUNDS, Book, Line
 from cranpm.clients.desk import Desk
 from cranpm.clients.federation import SETTINGS, Public, read_federation
 from cranpm.clients.message import Order, Tensors
@@ -21,6 +21,7 @@ from cranpm.clients.running import check_run
 from cranpm.clients.training import put_tensors, read_tensors, with_adapter
 from cranpm.data.dataset import Examples, HeldStore
 from cranpm.data.days import parse_days
+from cranpm.data.lock import locked
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.model.registry import load
@@ -85,22 +86,23 @@ class Coordinator:
             What the agencies told after the last round, by name.
 
         Raises:
-            CranpmError: there is a book and nobody said to go on with it, or none to go on with.
+            CranpmError: there is a book and nobody said to go on with it, or none to go on with; a run is under way.
         """
         from cranpm.clients.closing import close_federation
         from cranpm.clients.records import to_arrays
         from cranpm.clients.strategy import make_strategy
 
-        check_run(self.folder, resume=resume)
-        self.desk.names = names
-        torch.manual_seed(self.plan.seed)
-        done = self.desk.open_book(read_tensors(self._network))
-        strategy = make_strategy(self.plan.robust, self.desk, done)
-        if done < self.plan.rounds:
-            strategy.start(
-                grid, to_arrays(self.desk.present), num_rounds=self.plan.rounds - done, timeout=self.plan.timeout
-            )
-        return close_federation(self, grid)
+        with locked(self.folder / ROUNDS, wait=False):  # two runs would write one book
+            check_run(self.folder, resume=resume)
+            self.desk.names = names
+            torch.manual_seed(self.plan.seed)
+            done = self.desk.open_book(read_tensors(self._network))
+            strategy = make_strategy(self.plan.robust, self.desk, done)
+            if done < self.plan.rounds:
+                strategy.start(
+                    grid, to_arrays(self.desk.present), num_rounds=self.plan.rounds - done, timeout=self.plan.timeout
+                )
+            return close_federation(self, grid)
 
     def judge(self, tensors: Tensors) -> float | None:
         """RMSE over persistence's on the public days, mean over leads and stores; None without public days."""

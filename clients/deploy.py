@@ -10,6 +10,7 @@ FOLDER/nodes.json          node ids and the names they were admitted under
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +22,14 @@ from cranpm.clients.federation import FILE as FEDERATION
 from cranpm.clients.federation import SETTINGS, Federation, read_federation
 from cranpm.clients.gateway import command as gateway_command
 from cranpm.clients.gateway import write_configuration
-from cranpm.clients.invitation import Invitation, write_invitation
+from cranpm.clients.invitation import Invitation, host_of, write_invitation
 from cranpm.clients.keys import NODE_KEY, check_private, make_certificates
 from cranpm.clients.processes import call, home_of, program
 from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 
 FILE, NODES, AUTHORITY = "coordinator.json", "nodes.json", "ca.crt"
+_PLAIN = re.compile(r"[\w/.-]+")
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,17 @@ def make_coordinator(folder: Path, places: Addresses) -> None:
     """Make a coordinator's folder: certificates, gateway, connection, and a federation.yaml where there is none.
 
     Raises:
-        CranpmError: there is a coordinator already.
+        CranpmError: there is a coordinator already, or a name cannot stand in the configuration of nginx or Flower.
     """
     if (folder / FILE).exists():
         raise CranpmError(f"{folder}: holds a coordinator already")
-    host = places.address.rpartition(":")[0]
-    if not host:
-        raise CranpmError(f"--address {places.address}: host:port is expected, as agencies reach it")
+    host = host_of(places.address)
+    if not host or not host_of(places.listen):
+        raise CranpmError(f"--address {places.address}, --listen {places.listen}: host:port is expected of both")
+    if not _PLAIN.fullmatch(str(folder.resolve())):
+        raise CranpmError(
+            f"{folder.resolve()}: the gateway's configuration cannot hold this path; letters, digits, / . _ - can"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     make_certificates(folder / "secrets", [host])
@@ -110,12 +116,6 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
         raise CranpmError(f"agency '{name}' was admitted already; give another name")
     if not key.is_file() or not key.read_bytes().startswith(b"ecdsa-sha2-"):
         raise CranpmError(f"{key}: not a public key of `cranpm federate request`")
-    said = call([program("flwr"), "supernode", "register", str(key), "--name", name, "--format", "json"], folder)
-    number = _json(said).get("node-id")
-    if number is None:
-        raise CranpmError(f"the SuperLink did not register '{name}': {said.strip()[-300:]}")
-    known[str(number)] = name
-    write_whole(folder / NODES, (json.dumps(known, indent=1) + "\n").encode())
     base = load(str(folder / plan.base) if "/" in plan.base else plan.base)
     settings = folder / plan.settings if plan.settings else SETTINGS
     made = Invitation(
@@ -127,12 +127,18 @@ def admit(folder: Path, key: Path, name: str, out: Path) -> Invitation:
         base_sha256=base.hash,
         settings=settings.read_text(encoding="utf-8"),
     )
+    said = call([program("flwr"), "supernode", "register", str(key), "--name", name, "--format", "json"], folder)
+    number = _json(said).get("node-id")
+    if number is None:
+        why = str(_json(said).get("error-message", said)).strip()[-300:]
+        raise CranpmError(f"the SuperLink did not register '{name}': {why}")
+    write_whole(folder / NODES, (json.dumps({**known, str(number): name}, indent=1) + "\n").encode())
     write_invitation(out, made)
     return made
 
 
 def nodes(folder: Path) -> dict[str, str]:
-    """Names by node id."""
+    """By node id, the name that an agency was admitted under."""
     path = folder / NODES
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 

@@ -15,6 +15,7 @@ from cranpm.clients.book import Answer, Book, Line
 from cranpm.clients.check import problem_of, too_far
 from cranpm.clients.federation import Federation
 from cranpm.clients.message import Order, Reply, Tensors
+from cranpm.clients.records import shown
 from cranpm.errors import CranpmError
 
 Judge = Callable[[Tensors], float | None]
@@ -65,8 +66,7 @@ class Desk:
         """Ask nodes in a round."""
         self.order = replace(self.order, round=number)
         size = sum(values.nbytes for values in self.present.values())
-        late = f"no answer within {self.plan.timeout:g} s"
-        self._answers = {node: Answer(self.name_of(node), False, late, bytes_down=size) for node in nodes}
+        self._answers = {node: Answer(self.name_of(node), False, bytes_down=size) for node in nodes}
         self._parts, self._began = {}, time.monotonic()
         return self.order
 
@@ -87,6 +87,8 @@ class Desk:
             self._reject(node, reason, good.pop(node))
         factors: dict[int, float] = {}
         lengths = {node: distance(reply.tensors, self.present) for node, reply in good.items()}
+        for node in self._answers.keys() - received.keys():
+            self._reject(node, f"no answer after {time.monotonic() - self._began:.0f} s")
         if self.plan.robust == "clip":
             clipped, factors = clipped_to_median({n: reply.tensors for n, reply in good.items()}, self.present)
             good = {node: replace(reply, tensors=clipped[node]) for node, reply in good.items()}
@@ -136,7 +138,8 @@ class Desk:
     def _reject(self, node: int, reason: str, reply: Reply | None = None) -> None:
         told = {} if reply is None else {"scalars": dict(reply.scalars), "bytes_up": _size(reply)}
         length = None if reply is None else distance(reply.tensors, self.present)
-        self._answers[node] = replace(self._answers[node], reason=reason, norm=length, **told)  # type: ignore[arg-type]
+        said = shown(reason)  # may quote what an agency sent
+        self._answers[node] = replace(self._answers[node], reason=said, norm=length, **told)  # type: ignore[arg-type]
 
     def _write(self, number: int, accepted: bool, reason: str, public: float | None, error: float | None) -> None:
         answers = tuple(sorted(self._answers.values(), key=lambda answer: answer.agency))

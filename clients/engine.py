@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ def run_in_engine(
     """
     quiet()
     require("ray", extra="federate-simulation")
+    _ask_no_cloud()
     from flwr.app import Context
     from flwr.clientapp import ClientApp
     from flwr.serverapp import ServerApp
@@ -62,3 +64,12 @@ def run_in_engine(
             "init_args": {"include_dashboard": False, "log_to_driver": False},
         },
     )  # fmt: skip
+
+
+def _ask_no_cloud() -> None:
+    """Ray asks metadata services which cloud it runs in, even with its statistics off; a proxy that is none ends it."""
+    from ray.util import get_node_ip_address
+
+    for name in ("http_proxy", "https_proxy"):
+        os.environ[name] = os.environ[name.upper()] = "http://127.0.0.1:9"
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = f"localhost,127.0.0.1,{get_node_ip_address()}"

@@ -39,7 +39,8 @@ error_log {home}/error.log warn;
 worker_processes 1;
 events {{ worker_connections 256; }}
 http {{
-  access_log {home}/access.log;
+  log_format bytes '$remote_addr [$time_iso8601] "$request" $status $request_length $bytes_sent';
+  access_log {home}/access.log bytes;  # the last two: bytes that came and that were sent
   client_body_temp_path {home}/body;
   proxy_temp_path {home}/proxy;
   fastcgi_temp_path {home}/unused;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cranpm.folders import write_whole
 SCHEMA_VERSION = 1
 LIMIT = 200_000
 """Bytes."""
+_ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,14 @@ def read_invitation(path: Path) -> Invitation:
         raise CranpmError(f"{path}: an invitation of another version; use the cranpm that the coordinator uses")
     invitation = Invitation(**values)
     check_name(invitation.agency)
-    host, _, port = invitation.address.rpartition(":")
-    if not host or not port.isdecimal() or not set(host) <= set(ADDRESS):
+    if not host_of(invitation.address):
         raise CranpmError(f"{path}: address '{invitation.address[:60]}', host:port is expected")
     if len(invitation.app_sha256) != 64 or not invitation.authority.startswith("-----BEGIN CERTIFICATE-----"):
         raise CranpmError(f"{path}: fingerprint or certificate are not what they should be; ask for it again")
     return invitation
 
 
-ADDRESS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-[]:"
+def host_of(address: str) -> str:
+    """The host of host:port; empty where it is none."""
+    found = _ADDRESS.fullmatch(address)
+    return found["host"] if found else ""

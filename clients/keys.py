@@ -130,6 +130,6 @@ def _host(host: str) -> GeneralName:
     from cryptography import x509
 
     try:
-        return x509.IPAddress(ipaddress.ip_address(host))
+        return x509.IPAddress(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
         return x509.DNSName(host)

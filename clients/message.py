@@ -31,7 +31,7 @@ SCALARS: Mapping[str, str] = {
 """Every number that leaves an agency in a round, and what it says."""
 LAST_SCALARS: Mapping[str, str] = {
     "zero_shot": "RMSE of the base on the agency's scoring days, mean over leads, ug m-3, four digits",
-    "local": "the same of an adapter trained alone for as many steps",
+    "local": "the same of an adapter trained alone for as many steps; each at the strength that selection days chose",
     "global": "the same of the federation's adapter",
     "personal": "the same of the federation's adapter after further steps alone",
     "chosen": "which of these four the agency keeps, 0 to 3: the lowest on its selection days",

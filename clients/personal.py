@@ -1,8 +1,10 @@
 """After the last round an agency compares what it could use, on its own days, and keeps the best as an adapter.
 
-Chosen by the selection days, reported on the scoring days; the two share no day, and neither was trained on.
+Chosen by the selection days, reported on the scoring days; the two share no day, and neither was trained on. How much
+of a change counts is chosen, too, and alike for all: weeks that are more or less polluted than usual teach too much.
 FOLDER/choice.json    the four scores on both, and the recommendation
 FOLDER/adapter/       the winner, for `--adapter`; none where the base did best
+FOLDER/alone/         what was trained alone, so that an exchange that is made again need not train it again
 FOLDER/before_after.png
 """
 
@@ -19,19 +21,22 @@ from numpy.typing import NDArray
 
 from cranpm.adapt.local_data import BASELINES
 from cranpm.clients.book import CONFIG, WEIGHTS
-from cranpm.clients.choice import ADAPTER, FILE, KINDS, PICTURE, Choice
+from cranpm.clients.choice import ADAPTER, FILE, KINDS, PICTURE, STRENGTHS, Choice
 from cranpm.clients.message import Order, Tensors
-from cranpm.clients.method import is_trained
+from cranpm.clients.method import UP
 from cranpm.clients.peft_config import peft_config
 from cranpm.clients.picture import draw
-from cranpm.clients.tensors import write_file
+from cranpm.clients.tensors import read_file, write_file
 from cranpm.clients.training import Stretch, put_tensors, read_tensors, train
 from cranpm.data.days import format_days
 from cranpm.folders import swap_folder, write_whole
 from cranpm.model.adapter import Adapter, read_adapter, write_manifest
+from cranpm.model.network import CranPM
 
 if TYPE_CHECKING:
     from cranpm.clients.agency import Agency
+
+ALONE = "alone"
 
 
 def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
@@ -44,37 +49,61 @@ def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
     """
     network = agency.network(order.seed)
     first = read_tensors(network)
-    found: dict[str, dict[str, NDArray[np.float32]]] = {"zero_shot": first}
-    alone = order.rounds * order.steps + order.personal
-    train(network, agency.data.train, agency.recipe, Stretch(0, alone, alone), order.seed, half=agency.half)
-    found["local"] = read_tensors(network)
+    local = _alone(agency, order, network)
     after = replace(order, round=order.rounds + 1)
     put_tensors(network, {**first, **tensors, **agency.kept_before(after)})
-    found["global"] = read_tensors(network)
+    together = read_tensors(network)
     if order.personal:
         train(
             network, agency.data.train, agency.recipe, Stretch(0, order.personal, order.personal), order.seed + 1,
-            trained=lambda name: is_trained("fedavg", name), half=agency.half,
+            half=agency.half,
         )  # fmt: skip
-    found["personal"] = read_tensors(network)
-    select, score, still = {}, {}, 0.0
+    found = {"zero_shot": first, "local": local, "global": together, "personal": read_tensors(network)}
+    select: dict[str, float] = {}
+    score: dict[str, float] = {}
+    strengths: dict[str, float] = {}
     for kind, values in found.items():
-        put_tensors(network, values)
-        select[kind] = agency.score(network, agency.data.held_out).rmse
+        tried = {}
+        for strength in STRENGTHS if kind != "zero_shot" else (1.0,):
+            put_tensors(network, weakened(values, strength))
+            tried[strength] = agency.score(network, agency.data.held_out).rmse
+        strengths[kind] = min(tried, key=lambda strength: tried[strength])
+        select[kind], found[kind] = tried[strengths[kind]], weakened(values, strengths[kind])
+        put_tensors(network, found[kind])
         scored = agency.score(network, agency.scoring)
         score[kind], still = scored.rmse, scored.persistence
     chosen = min(KINDS, key=lambda kind: select[kind])
     shares = agency.shares
     base = agency.recipe.base
     choice = Choice(
-        chosen, select, score, still, format_days(shares.select), format_days(shares.score),
+        chosen, strengths, select, score, still, format_days(shares.select), format_days(shares.score),
         base.simulated or agency.store.simulated,
     )  # fmt: skip
     _keep(agency, choice, found[chosen], order)
     world = " (simulated)" if choice.simulated else ""
-    panels: dict[str, Tensors] = {"the base": first, chosen: found[chosen]}
+    panels: dict[str, Tensors] = {"the base": first, chosen.replace("_", "-"): found[chosen]}
     draw(agency.folder / PICTURE, network, agency.scoring, panels, f"{agency.file.name}{world}")
     return choice
+
+
+def weakened(tensors: Tensors, strength: float) -> dict[str, NDArray[np.float32]]:
+    """An adapter whose update B A counts so much: B is scaled, A is not."""
+    return {
+        name: (np.float32(strength) * values if name.endswith(UP) else np.asarray(values))
+        for name, values in tensors.items()
+    }
+
+
+def _alone(agency: Agency, order: Order, network: CranPM) -> dict[str, NDArray[np.float32]]:
+    """What the agency reaches without the others, in as many steps; read where an earlier exchange trained it."""
+    steps = order.rounds * order.steps + order.personal
+    path = agency.folder / ALONE / f"{agency.digest(order.seed, steps)}.safetensors"
+    if path.is_file():
+        return read_file(path)
+    train(network, agency.data.train, agency.recipe, Stretch(0, steps, steps), order.seed, half=agency.half)
+    made = read_tensors(network)
+    write_file(path, made)
+    return made
 
 
 def _keep(agency: Agency, choice: Choice, tensors: Tensors, order: Order) -> None:
@@ -113,7 +142,12 @@ def _write_adapter(folder: Path, agency: Agency, choice: Choice, tensors: Tensor
             leads=recipe.leads,
             days={"train": format_days(shares.train), "validate": format_days((*shares.select, *shares.score))},
             simulated=choice.simulated,
-            scores={"kind": choice.chosen, "rmse": choice.score, "rmse_selection": choice.select},
+            scores={
+                "kind": choice.chosen,
+                "strength": choice.strengths[choice.chosen],
+                "rmse": choice.score,
+                "rmse_selection": choice.select,
+            },
             licence=base.licence,
             provenance={
                 "command": "cranpm federate",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def draw(path: Path, network: CranPM, examples: Examples, maps: dict[str, Tensors], title: str) -> None:
-    """Draw the truth and a forecast for each set of tensors, at the shortest lead, on the middle scoring day.
+    """Draw the truth and a forecast for each set of tensors with its RMSE, on the middle scoring day at one lead.
 
     Args:
         path: the PNG.
@@ -35,19 +35,24 @@ def draw(path: Path, network: CranPM, examples: Examples, maps: dict[str, Tensor
     from matplotlib.figure import Figure
 
     days = list(examples.sweep(every=1, tiles=1))
-    batch = examples.batch(days[len(days) // 2][:1])
-    panels = {f"truth, T+{int(batch.lead[0])}": torch.where(batch.valid[0], batch.target[0], torch.nan).numpy()}
+    draws = days[len(days) // 2][:1]
+    batch = examples.batch(draws)
+    truth = torch.where(batch.valid[0], batch.target[0], torch.nan)
+    panels = {f"truth, {draws[0].day} + {int(batch.lead[0])} d": truth.numpy()}
     network.eval()
     for name, tensors in maps.items():
         put_tensors(network, tensors)
         with torch.inference_mode():
             residual = network(*batch.day, *batch.tiles)[0].float()
-        panels[name] = (batch.pm[0, 0] + PM_SCALE * residual).clamp_min(0).numpy()
-    figure = Figure(figsize=(3.1 * len(panels), 3.4), layout="constrained")
+        forecast = (batch.pm[0, 0] + PM_SCALE * residual).clamp_min(0)
+        error = float((forecast - truth).square().nanmean().sqrt())
+        panels[f"{name}: RMSE {error:.1f}"] = forecast.numpy()
+    figure = Figure(figsize=(3.4 * len(panels), 3.6), layout="constrained")
     high = max(float(torch.nan_to_num(torch.from_numpy(panel)).max()) for panel in panels.values())
     for axes, (name, panel) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         shown = axes.imshow(panel, vmin=0, vmax=high, cmap="viridis")
-        axes.set(title=name, xticks=[], yticks=[])
+        axes.set_title(name, fontsize=9)
+        axes.set(xticks=[], yticks=[])
     figure.colorbar(shown, ax=figure.axes, label="PM2.5, ug m-3", shrink=0.8)
     figure.suptitle(title)
     part = path.with_name(f".{path.name}.part")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
+LONGEST = 300
+"""Characters of a reason that an agency gives."""
 
 
 def to_arrays(tensors: Tensors) -> ArrayRecord:
@@ -32,10 +34,18 @@ def from_arrays(record: ArrayRecord) -> dict[str, NDArray[np.float32]]:
         if array.stype != "numpy.ndarray" or array.dtype != "float32":
             raise CranpmError(f"dtype of '{name}': {array.dtype[:20]} as {array.stype[:20]}, expected float32")
         try:
-            out[name] = array.numpy()
+            values = array.numpy()
         except Exception as error:  # whatever numpy says of bytes from outside
             raise CranpmError(f"'{name}' cannot be read as an array ({type(error).__name__})") from error
+        if not isinstance(values, np.ndarray):  # numpy opens zip files, too
+            raise CranpmError(f"'{name}' cannot be read as an array ({type(values).__name__})")
+        out[name] = values
     return out
+
+
+def shown(text: str) -> str:
+    """Text from outside as a record keeps it and a terminal shows it: printable characters, one line, the end of it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[-LONGEST:]
 
 
 def order_of(message: Message) -> tuple[Order, dict[str, NDArray[np.float32]]]:
@@ -68,7 +78,7 @@ def reply_of(message: Message) -> Reply:
         CranpmError: it answered with an error, or its message is not built as ours are.
     """
     if message.has_error():
-        raise CranpmError(f"no answer: {' '.join((message.error.reason or 'no reason').split())[-300:]}")
+        raise CranpmError(f"no answer: {shown(message.error.reason or 'no reason')}")
     content = message.content
     if set(content) != {ARRAYS, METRICS, CONFIG} or not (
         ARRAYS in content.array_records and METRICS in content.metric_records and CONFIG in content.config_records

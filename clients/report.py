@@ -72,7 +72,7 @@ def _curves(lines: Sequence[Line]) -> str:
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.5, 3.2), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_scores(left, lines)
     known = [line for line in lines if line.aggregation_error is not None]
@@ -98,7 +98,10 @@ def _draw_scores(axes: Axes, lines: Sequence[Line]) -> None:
     if public:
         axes.plot([x for x, _ in public], [y for _, y in public], "k--", label="public days")
     axes.set(xlabel="rounds done", ylabel="RMSE over persistence's", title="The federation's adapter")
-    axes.legend(fontsize=7)
+    refused = [(line.round, line.public) for line in lines if line.public is not None and not line.accepted]
+    if refused:
+        axes.plot([x for x, _ in refused], [y for _, y in refused], "kx", label="rejected")
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def _rounds(lines: Sequence[Line]) -> str:

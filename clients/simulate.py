@@ -42,8 +42,8 @@ class Simulation:
     method: Method = "fedavg"
     robust: Robust = "clip"
     rounds: int = 5
-    steps: int = 8
-    personal: int = 16
+    steps: int = 6
+    personal: int = 18
     seed: int = 0
     days: int = 148
     base: str = "europe-sample"
@@ -85,18 +85,29 @@ def prepare(wanted: Simulation, out: Path, cache: Path, tell: Progress) -> None:
     )
 
 
-def run(out: Path, *, resume: bool, tell: Callable[[Line], None], preparing: Progress) -> dict[str, Any]:
-    """Run the rounds in this process and write the report.
+def run(
+    out: Path, *, resume: bool, tell: Callable[[Line], None], preparing: Progress, engine: bool = False
+) -> dict[str, Any]:
+    """Run the rounds and write the report.
+
+    Args:
+        out: what `prepare` made.
+        resume: go on with the rounds that are there.
+        tell: called with every round's line.
+        preparing: called with how far the agencies' preparations are.
+        engine: in Flower's simulation engine instead of this process.
 
     Returns:
         What the agencies told after the last round, by name.
     """
     from cranpm.clients import app
     from cranpm.clients.coordinator import Coordinator
+    from cranpm.clients.engine import run_in_engine
     from cranpm.clients.flapp.client_app import app as client_app
     from cranpm.clients.grid import InProcessGrid
     from cranpm.clients.quiet import hush
     from cranpm.clients.report import write_report
+    from cranpm.clients.status import choices
 
     hush()
     folders = sorted(path.parent for path in (out / AGENCIES).glob(f"*/{AGENCY}"))
@@ -108,9 +119,12 @@ def run(out: Path, *, resume: bool, tell: Callable[[Line], None], preparing: Pro
     for agency in agencies:
         _ = agency.data  # opened here, so that the preparations can be seen
     _give_pasts(out, {agency.file.name: agency.past / BASELINES for agency in agencies})
-    told = Coordinator(out, tell).run(InProcessGrid(client_app, nodes, {}), names, resume=resume)
+    if engine:
+        run_in_engine(out, out / AGENCIES, resume=resume, tell=tell)
+    else:
+        Coordinator(out, tell).run(InProcessGrid(client_app, nodes, {}), names, resume=resume)
     write_report(out)
-    return told
+    return choices(out)
 
 
 def _give_pasts(out: Path, fitted: Mapping[str, Path]) -> None:

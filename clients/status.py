@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cranpm.clients.book import CHOICES, Book, Line
@@ -36,8 +38,10 @@ def rounds_table(lines: list[Line]) -> Table:
     """A row for each round."""
     simulated = " (simulated)" if any(line.simulated for line in lines) else ""
     table = Table(
-        "round", "agencies", "RMSE on their days", "public days", "averaging error", "kB", "s", "adapter",
-        title=f"Rounds{simulated}", title_justify="left",
+        "round", "counted", "RMSE", "public", "A, B apart", "kB", "s", "adapter", box=SIMPLE_HEAD,
+        title=f"Rounds{simulated}", title_justify="left", caption_justify="left",
+        caption="RMSE: mean of the agencies on their selection days, ug m-3; public: RMSE over persistence's on the "
+        "public days; A, B apart: what averaging them apart costs",
     )  # fmt: skip
     for line in lines:
         counted = [answer for answer in line.answers if answer.accepted]
@@ -57,7 +61,11 @@ def rounds_table(lines: list[Line]) -> Table:
 
 def agencies_table(lines: list[Line]) -> Table:
     """A row for each agency: its latest answer."""
-    table = Table("agency", "answers", "last RMSE", "of persistence", "loss", "norm", "clipped to", "kB in all")
+    table = Table(
+        "agency", "counted", "RMSE", "ratio", "loss", "norm", "clipped to", "kB", box=SIMPLE_HEAD,
+        title="Agencies, at their latest answer", title_justify="left", caption_justify="left",
+        caption="ratio: RMSE over persistence's; clipped to: share of the update that counted; kB: both ways, in all",
+    )  # fmt: skip
     for name in sorted({answer.agency for line in lines for answer in line.answers}):
         mine = [answer for line in lines for answer in line.answers if answer.agency == name]
         good = [answer for answer in mine if answer.accepted]
@@ -69,7 +77,7 @@ def agencies_table(lines: list[Line]) -> Table:
         table.add_row(
             name, f"{len(good)} of {len(mine)}", f"{last.scalars['rmse']:.3f}",
             f"{last.scalars['rmse'] / last.scalars['persistence']:.2f}" if last.scalars["persistence"] else "",
-            f"{last.scalars['loss']:.4g}", f"{last.norm:.3g}" if last.norm is not None else "",
+            f"{last.scalars['loss']:.3g}", f"{last.norm:.3g}" if last.norm is not None else "",
             f"{100 * last.clipped:.0f} %", size,
         )  # fmt: skip
     return table
@@ -93,11 +101,13 @@ def choices(folder: Path) -> dict[str, Any]:
 
 def choices_table(told: dict[str, Any]) -> Table:
     """The four scores of each agency, with its choice."""
-    table = Table("agency", *(kind.replace("_", "-") for kind in KINDS), "keeps", title="RMSE on scoring days, ug m-3",
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        "agency", *(kind.replace("_", "-") for kind in KINDS), "keeps", box=SIMPLE_HEAD,
+        title="RMSE on scoring days, ug m-3", title_justify="left",
+    )  # fmt: skip
     for name, values in sorted(told.items()):
         if set(values) == set(LAST_SCALARS):
             table.add_row(name, *(f"{values[kind]:.3f}" for kind in KINDS), NAMES[KINDS[int(values["chosen"])]])
         else:
-            table.add_row(name, *[""] * len(KINDS), values.get("problem", "keeps its scores to itself"))
+            table.add_row(name, *[""] * len(KINDS), escape(values.get("problem", "keeps its scores to itself")))
     return table

@@ -3,7 +3,8 @@
 import os
 import sys
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "", "None")
+LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "", "None", *os.environ.get("OWN_ADDRESS", "").split())
+"""Ray's processes call each other by the machine's own address; nothing else does."""
 
 
 def watch(event: str, args: tuple) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from cranpm.clients.check import problem_of, too_far
+from cranpm.clients.closing import _told
 from cranpm.clients.grid import InProcessGrid
 from cranpm.clients.message import LAST_SCALARS, SCALARS, Order, Reply, four_digits, in_months
-from cranpm.clients.records import from_arrays, order_of, reply_of, reply_record, to_arrays
+from cranpm.clients.records import from_arrays, order_of, reply_of, reply_record, shown, to_arrays
 from cranpm.errors import CranpmError
 
 A, B = "base_model.model.x.lora_A.weight", "base_model.model.x.lora_B.weight"
@@ -113,12 +115,33 @@ def test_bytes_from_outside_are_never_unpickled():
     with pytest.raises(CranpmError, match="dtype of 'x': float32 as pickle"):
         from_arrays(ArrayRecord({"x": pickled}))
     objects = np.array([{"a": 1}], dtype=object)
-    import io
-
     held = io.BytesIO()
     np.save(held, objects, allow_pickle=True)
-    with pytest.raises(CranpmError, match="'x' cannot be read as an array"):
-        from_arrays(ArrayRecord({"x": Array("float32", (1,), "numpy.ndarray", held.getvalue())}))
+    zipped = io.BytesIO()
+    np.savez(zipped, x=np.ones(1, np.float32))
+    for content in (held.getvalue(), zipped.getvalue(), b"", b"x" * 100):
+        with pytest.raises(CranpmError, match="'x' cannot be read as an array"):
+            from_arrays(ArrayRecord({"x": Array("float32", (1,), "numpy.ndarray", content)}))
+
+
+def test_what_an_agency_says_cannot_write_on_the_coordinators_terminal():
+    assert shown("disk\x1b[2J full\r\n\u202eonce") == "disk [2J full once"
+    assert len(shown("x" * 10_000)) == 300
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [({}, None), ({"chosen": 7}, "scalars"), ({"chosen": 0.5}, "scalars"), ({"local": float("nan")}, "scalars"),
+     ({"delhi": 1.0}, "scalars")],
+)  # fmt: skip
+def test_what_comes_after_the_last_round_is_checked_too(message: Message, change: dict, problem: str | None):
+    told = {**dict.fromkeys(LAST_SCALARS, 1.0), "chosen": 2, **change}
+    found = _told(Message(RecordDict({"metrics": MetricRecord(told)}), reply_to=message))
+    assert found == told if problem is None else found["problem"].startswith(problem)
+
+
+def test_an_agency_may_keep_its_scores_to_itself(message: Message):
+    assert _told(Message(RecordDict({"metrics": MetricRecord()}), reply_to=message)) == {}
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"round": 4}, {"method": "other"}, {"seed": "0"}, {"proximal": -1.0}])

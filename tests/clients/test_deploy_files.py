@@ -95,6 +95,10 @@ def test_a_coordinator_is_not_made_twice(made: Path):
         make_coordinator(made, Addresses("localhost:1", "127.0.0.1:1", 1))
     with pytest.raises(CranpmError, match="host:port is expected"):
         make_coordinator(made.with_name("other"), Addresses("localhost", "127.0.0.1:1", 1))
+    with pytest.raises(CranpmError, match="host:port is expected"):
+        make_coordinator(made.with_name("other"), Addresses("localhost:1", "0.0.0.0:1; include /etc/passwd", 1))
+    with pytest.raises(CranpmError, match="configuration cannot hold this path"):
+        make_coordinator(made.with_name("of; ours"), Addresses("localhost:1", "127.0.0.1:1", 1))
 
 
 def test_names_and_keys_are_looked_at_before_anyone_is_admitted(made: Path, tmp_path: Path):

@@ -32,7 +32,11 @@ def folder(tmp_path: Path) -> Path:
     book.write(Line(1, True, "", tuple(good), 0.9, 0.12, "", 3.0, True), TENSORS, {"r": 2})
     book.write(Line(2, False, "public days: worse", (*good, bad), 1.2, 0.1, "", 3.0, True), TENSORS, {"r": 2})
     (tmp_path / "federation.yaml").write_text("rounds: 2\n")
-    told = {"north": {"zero_shot": 9.0, "local": 8.0, "global": 8.5, "personal": 7.5, "chosen": 3}, "south": {}}
+    told = {
+        "north": {"zero_shot": 9.0, "local": 8.0, "global": 8.5, "personal": 7.5, "chosen": 3},
+        "south": {},
+        "west": {"problem": "[/x] markup"},
+    }
     (tmp_path / "choices.json").write_text(json.dumps(told))
     return tmp_path
 
@@ -44,6 +48,7 @@ def test_the_status_names_who_was_rejected_and_why(folder: Path):
     assert "round 2: <b>east</b> rejected: 'x' is not finite" in text
     assert "the adapter stays as it was: public days: worse" in text
     assert "the federation's adapter, trained further alone" in text and "keeps its scores to itself" in text
+    assert "[/x] markup" in text
     assert "(simulated)" in text and "80 %" in text
     assert len(rejected(Book(folder).lines)) == 2
 
@@ -84,10 +89,11 @@ def test_no_round_yet_says_how_to_begin(tmp_path: Path):
 
 def test_the_recommendation_names_numbers_and_simulation():
     scores = {"zero_shot": 9.0, "local": 8.0, "global": 8.5, "personal": 7.5}
-    made = Choice("personal", scores, scores, 10.0, "2021-01-01", "2021-02-01", True)
+    strengths = {**dict.fromkeys(scores, 1.0), "personal": 0.5}
+    made = Choice("personal", strengths, scores, scores, 10.0, "2021-01-01", "2021-02-01", True)
     assert made.sentence == (
-        "Use the federation's adapter, trained further alone: RMSE 7.50 ug m-3 on days that nothing was chosen by "
-        "(simulated); the base 9.00, alone 8.00."
+        "Use the federation's adapter, trained further alone, at strength 0.5: RMSE 7.50 ug m-3 on days that nothing "
+        "was chosen by (simulated); the base 9.00, alone 8.00."
     )
     assert made.scalars()["chosen"] == 3
 

@@ -13,8 +13,10 @@ import pytest
 from flwr.app import Message
 
 from cranpm.clients.book import Book, Line
+from cranpm.clients.choice import STRENGTHS
 from cranpm.clients.message import SCALARS
 from cranpm.clients.records import ARRAYS, from_arrays, to_arrays
+from cranpm.data.lock import locked
 from cranpm.errors import CranpmError
 from cranpm.model.adapter import read_adapter
 from tests.clients.running import run
@@ -37,6 +39,8 @@ def test_agencies_together_teach_the_base_what_none_told_the_others(tmp_path: Pa
         choice = json.loads((tmp_path / "agencies" / name / "choice.json").read_text())
         assert choice["score"][choice["chosen"]] < choice["score"]["zero_shot"]
         assert "(simulated)" in choice["recommendation"]
+        assert set(choice["strengths"].values()) <= {*STRENGTHS}
+        assert len(list((tmp_path / "agencies" / name / "alone").iterdir())) == 1, "kept for an exchange made again"
         adapter = read_adapter(tmp_path / "agencies" / name / "adapter")
         assert adapter.base_hash == made.desk.order.base_hash
     told_last = json.loads((tmp_path / "coordinator" / "choices.json").read_text())
@@ -55,6 +59,8 @@ def test_a_coordinator_that_was_killed_ends_with_the_same_adapter(tmp_path: Path
     broken = write_federation(tmp_path / "broken", rounds=3)
     with pytest.raises(Killed):
         run(broken, tell=die)
+    with locked(broken / "coordinator" / "rounds", wait=False), pytest.raises(CranpmError, match="another process"):
+        run(broken, resume=True)
     with pytest.raises(CranpmError, match="1 rounds already; go on with --resume"):
         run(broken)
     again = run(broken, resume=True)

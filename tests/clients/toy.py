@@ -44,15 +44,17 @@ def write_base(folder: Path) -> Checkpoint:
     return read_checkpoint(folder)
 
 
-def write_toy_store(path: Path, level: float, seed: int = 0) -> Path:
+HEADER = Header("europe", "sample", coarse_grid(46.0, 19.0, 16, 20), fine_grid(45.0, 20.0, 64, 72), 8, {"seed": 0})
+
+
+def write_toy_store(path: Path, level: float, seed: int = 0, header: Header = HEADER, count: int = DAYS) -> Path:
     """Days of one level, with noise of 1 ug m-3."""
-    header = Header("europe", "sample", coarse_grid(46.0, 19.0, 16, 20), fine_grid(45.0, 20.0, 64, 72), 8, {"seed": 0})
     ground = Fixed(
         np.full(header.coarse.shape, 100.0, np.float32), np.full(header.fine.shape, 120.0, np.float32),
         np.ones(header.fine.shape, bool), StationTable((), (), (), (), (), ()),
     )  # fmt: skip
     middle = np.array([(max(v.low, -20) + v.high) / 2 for v in COARSE.values()], np.float32)
-    days = [date.fromordinal(FIRST.toordinal() + k) for k in range(DAYS)]
+    days = [date.fromordinal(FIRST.toordinal() + k) for k in range(count)]
     with open_writer(path, header, lambda: ground, days[0], days[-1]) as writer:
         for k, day in enumerate(days):
             rng = np.random.default_rng([seed, k])
