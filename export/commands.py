@@ -57,7 +57,8 @@ def export(
     plain_warnings()
     for module in ("torch", "onnx", "onnxscript"):
         require(module, extra="export")
-    from cranpm.export.bundle import Order, export_bundle
+    from cranpm.export.bundle import export_bundle
+    from cranpm.export.contents import Order
     from cranpm.model.registry import load
 
     if out.is_dir():

@@ -29,6 +29,9 @@ _OPTIONS: dict[str, dict[str, str]] = {  # the arena takes what is asked for, no
         "cudnn_conv_use_max_workspace": "0",
     },
 }
+_FOLDED = ("optimization.constant_folding_max_output_size_in_bytes", str(2**26))
+"""What depends on the weights alone is computed once, up to this size: a tile's relative bias has 32 MiB."""
+
 _SHORT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation", "available memory")
 
 
@@ -85,13 +88,15 @@ def session(
         often: keep memory from run to run; else it goes back to the system, which a day that runs once should.
 
     Raises:
-        CranpmError: the provider is installed but does not start here.
+        CranpmError: the provider is installed but does not start here, or cannot load the graph.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; a provider that does not start is told below
     options.enable_cpu_mem_arena = options.enable_mem_pattern = often
+    if often:
+        options.add_session_config_entry(*_FOLDED)
     if threads := os.environ.get("OMP_NUM_THREADS", ""):
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(a)) for name, a in weights.items()}
@@ -100,13 +105,24 @@ def session(
     asked = PROVIDERS[device]
     providers = list(dict.fromkeys([asked, "CPUExecutionProvider"]))
     chosen = [(name, _OPTIONS.get(name, {})) for name in providers]
-    made = onnxruntime.InferenceSession(graph, options, providers=chosen)
+    try:
+        made = onnxruntime.InferenceSession(graph, options, providers=chosen)
+    except Exception as error:
+        raise refused(error, f"device '{device}': the network cannot be loaded") from error
     if made.get_providers()[0] != asked:
         what = f"device '{device}': {asked} is installed but does not start here (driver, CUDA or cuDNN missing?)"
         if strict:
             raise CranpmError(f"{what}; choose --device cpu or auto")
         warnings.warn(f"{what}: the CPU takes over", stacklevel=2)
     return Session(made, values)
+
+
+def refused(error: Exception, what: str) -> CranpmError:
+    """What ONNX Runtime refused, and why, in one line."""
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if short_of_memory(error):
+        return CranpmError(f"{what}: out of memory; `cranpm bundle budget BUNDLE --ram 8GB` tells what it takes")
+    return CranpmError(f"{what}: ONNX Runtime says: {reason[:300]}; try --device cpu, or export the bundle again")
 
 
 def short_of_memory(error: Exception) -> bool:
