@@ -9,6 +9,7 @@ one set of weights serves the graphs of several coarse windows, and an adapter c
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -119,7 +120,7 @@ def put_outside(model: onnx.ModelProto, weights: bytes, location: str) -> bytes:
         location: its name, in the same folder.
     """
     onnx = require("onnx", extra="export")
-    places = tensor_places(weights, location)
+    places = tensor_places(io.BytesIO(weights), 0, len(weights), location)
     for tensor in model.graph.initializer:
         if tensor.name in places:
             place = places[tensor.name]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cranpm.errors import CranpmError
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, OrtValue
+    from onnxruntime import InferenceSession
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -31,6 +31,9 @@ _OPTIONS: dict[str, dict[str, str]] = {  # the arena takes what is asked for, no
 }
 _FOLDED = ("optimization.constant_folding_max_output_size_in_bytes", str(2**26))
 """What depends on the weights alone is computed once, up to this size: a tile's relative bias has 32 MiB."""
+
+_UNPACKED = ("session.disable_prepacking", "1")
+"""What runs once need not be packed before it runs: packing doubles a day's weights."""
 
 _SHORT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation", "available memory")
 
@@ -62,17 +65,12 @@ class Session:
     """A graph that is ready to run.
 
     Attributes:
-        run: ONNX Runtime's own session.
-        weights: what it may still read: ONNX Runtime does not copy all that it is handed.
+        run: ONNX Runtime's own session. It keeps the weights that it has not packed for itself; the others go.
+        size: bytes of its weights.
     """
 
     run: InferenceSession
-    weights: Mapping[str, OrtValue]
-
-    @property
-    def size(self) -> int:
-        """Bytes of its weights."""
-        return sum(value.tensor_size_in_bytes() for value in self.weights.values())
+    size: int
 
 
 def session(
@@ -85,7 +83,8 @@ def session(
         weights: these weights by name; those that the graph does not name are left out by the caller.
         device: as `pick_provider` gives it.
         strict: refuse where the provider does not start; else the CPU takes over, and says so.
-        often: keep memory from run to run; else it goes back to the system, which a day that runs once should.
+        often: keep memory from run to run, and pack weights; else it goes back to the system, which a day that runs
+            once should.
 
     Raises:
         CranpmError: the provider is installed but does not start here, or cannot load the graph.
@@ -95,8 +94,7 @@ def session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; a provider that does not start is told below
     options.enable_cpu_mem_arena = options.enable_mem_pattern = often
-    if often:
-        options.add_session_config_entry(*_FOLDED)
+    options.add_session_config_entry(*(_FOLDED if often else _UNPACKED))
     if threads := os.environ.get("OMP_NUM_THREADS", ""):
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(a)) for name, a in weights.items()}
@@ -114,7 +112,7 @@ def session(
         if strict:
             raise CranpmError(f"{what}; choose --device cpu or auto")
         warnings.warn(f"{what}: the CPU takes over", stacklevel=2)
-    return Session(made, values)
+    return Session(made, sum(value.nbytes for value in weights.values()))
 
 
 def refused(error: Exception, what: str) -> CranpmError:

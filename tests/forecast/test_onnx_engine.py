@@ -95,7 +95,7 @@ def test_out_of_memory_means_a_smaller_batch_and_one_line(path, store):
     day, tiles = inputs(store, (0, 0), (0, 20), (20, 0), (20, 20), (40, 40))
     state = engine.encode_day(day, 1)
     full = SmallMemory(engine._session(TILE_GRAPH).run, room=1)
-    engine._sessions[TILE_GRAPH] = Session(full, {})
+    engine._sessions[TILE_GRAPH] = Session(full, 0)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         found = engine.forecast_tiles(state, tiles, 1)
@@ -110,7 +110,7 @@ def test_out_of_memory_means_a_smaller_batch_and_one_line(path, store):
 def test_no_room_for_one_tile_is_said_in_one_line(engine, store):
     day, tiles = inputs(store, (0, 0))
     state = engine.encode_day(day, 1)
-    engine._sessions[TILE_GRAPH] = Session(SmallMemory(engine._session(TILE_GRAPH).run, room=0), {})
+    engine._sessions[TILE_GRAPH] = Session(SmallMemory(engine._session(TILE_GRAPH).run, room=0), 0)
     with pytest.raises(CranpmError, match=r"a tile cannot be computed: out of memory; .*bundle budget"):
         engine.forecast_tiles(state, tiles, 1)
 
