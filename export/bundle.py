@@ -37,13 +37,14 @@ class Proof:
 
     Attributes:
         store: the store.
-        days: issue days. The first is held against torch, and 8 bits are calibrated on it; their loss in forecast
-            score is measured on the others.
+        days: issue days. The first is held against torch; 8 bits are calibrated on all.
+        scored: others, on which the loss of 8 bits in forecast score is measured.
         past: what was fitted on the pack's past, where the network reads it.
     """
 
     store: ForecastStore
     days: Sequence[dt.date]
+    scored: Sequence[dt.date] = ()
     past: KnownPast | None = None
 
 
@@ -82,11 +83,11 @@ def export_bundle(order: Order, path: Path, *, proof: Proof | None = None, progr
 
 
 def _quantized(order: Order, parts: Parts, trial: Path, network: CranPM, proof: Proof) -> Parts:
-    """The tile's graph in 8 bits, calibrated on tiles of the first day, with its loss on the others."""
+    """The tile's graph in 8 bits, calibrated on tiles of some days, with its loss on others."""
     exact = OnnxEngine(open_bundle(trial), device="cpu")
     leads = exact.spec.trained_leads
     feeds = []
-    for case in stored_cases(exact.spec, proof.store, proof.days[:1], leads, proof.past):
+    for case in stored_cases(exact.spec, proof.store, proof.days, leads, proof.past):
         whole = exact.feeds(exact.encode_day(case.day, case.lead), case.tiles, slice(None), case.lead)
         feeds.append({name: value if isinstance(value, np.ndarray) else value.numpy() for name, value in whole.items()})
     tile = with_weights(parts.graphs[TILE_GRAPH].model, network)
@@ -96,7 +97,7 @@ def _quantized(order: Order, parts: Parts, trial: Path, network: CranPM, proof: 
     engine = OnnxEngine(open_bundle(eight), device="cpu")
     cases = stored_cases(exact.spec, proof.store, proof.days[:1], leads, proof.past)
     apart = compare(exact, engine, cases)
-    lost = loss(exact, engine, proof.store, proof.days[1:], leads, proof.past)
+    lost = loss(exact, engine, proof.store, proof.scored, leads, proof.past)
     return replace(made, parity=apart, loss=[asdict(entry) for entry in lost])
 
 

@@ -125,7 +125,7 @@ def test_half_precision_passes_its_own_gate(base, tmp_path):
 def test_eight_bits_come_with_their_loss(base, store, tmp_path, known_graphs):
     days = [FIRST + dt.timedelta(days=k) for k in (1, 2, 3)]
     eight = export_bundle(
-        Order(base, precision="int8", windows=[SHAPE]), tmp_path / "int8.bundle", proof=Proof(store, days)
+        Order(base, precision="int8", windows=[SHAPE]), tmp_path / "int8.bundle", proof=Proof(store, days[:1], days[1:])
     )
     assert [entry["lead"] for entry in eight.manifest["loss"]] == [1, 2, 3]
     assert all(entry["days"] == 2 and entry["rmse"] != entry["rmse_exact"] > 0 for entry in eight.manifest["loss"])
