@@ -1,6 +1,7 @@
 """A bundle on this machine's CPU: ONNX Runtime beside eager torch and beside the machine's own rate, in one run.
 
 python -m tests.benchmarks.edge --threads 2 --json edge.json             seconds of a tile, all ways in turn
+python -m tests.benchmarks.edge --steps                                  also without each step that makes it fast
 python -m tests.benchmarks.edge --precisions fp32,fp16,int8 --data STORE int8 is calibrated on the first day of a store
 python -m tests.benchmarks.edge --memory 1,2,4                           peaks of the edge process beside the budget
 python -m tests.benchmarks.edge --data STORE --date D --map              a whole map, with its peak of memory
@@ -73,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("runs/edge"))
     parser.add_argument("--region", default="india")
     parser.add_argument("--data", type=Path, help="a store of the whole region")
+    parser.add_argument("--steps", action="store_true", help="the fp32 tile also without each step that makes it fast")
     parser.add_argument("--memory", default="", help="tiles at a time, such as 1,2,4: measure memory, not time")
     parser.add_argument("--map", action="store_true", help="time a whole map, not a tile")
     parser.add_argument("--date", default="2017-01-02", help="of the whole map (%(default)s)")
@@ -95,7 +97,7 @@ def _tiles(bundles: dict[str, Path], given: argparse.Namespace) -> dict[str, Any
     ways = _torch_ways(given.config)
     for precision, path in bundles.items():
         ways[f"onnxruntime {precision}"] = _tile_of(path)
-    if "fp32" in bundles:
+    if given.steps:
         ways |= _steps(given, bundles["fp32"])
     best = _in_turn(ways, given.repeats)
     flop = 2e-9 * PRODUCT**3
