@@ -15,7 +15,7 @@ from cranpm.errors import CranpmError
 from cranpm.forecast.bundle import DAY, TILE, TILE_GRAPH, Bundle
 from cranpm.forecast.engine import EngineSpec, engine_spec
 from cranpm.forecast.inputs import DayInputs, TileInputs
-from cranpm.forecast.onnx_session import Session, pick_provider, refused, session, short_of_memory
+from cranpm.forecast.onnx_session import Session, give_memory_back, pick_provider, refused, session, short_of_memory
 from cranpm.model.adapter import Adapter, check_base, merged, merged_inside
 
 BATCH = {"cpu": 1, "cuda": 8, "tensorrt": 8, "openvino": 1}
@@ -34,6 +34,7 @@ class OnnxEngine:
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "auto", batch: int | None = None) -> None:
+        give_memory_back()
         self._bundle, self._strict = bundle, device != "auto"
         self._device = pick_provider(device)
         self._batch = batch or BATCH[self._device]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ _FOLDED = ("optimization.constant_folding_max_output_size_in_bytes", str(2**26))
 
 _UNPACKED = ("session.disable_prepacking", "1")
 """What runs once need not be packed before it runs: packing doubles a day's weights."""
+
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 _SHORT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation", "available memory")
 
@@ -104,7 +108,8 @@ def session(
     providers = list(dict.fromkeys([asked, "CPUExecutionProvider"]))
     chosen = [(name, _OPTIONS.get(name, {})) for name in providers]
     try:
-        made = onnxruntime.InferenceSession(graph, options, providers=chosen)
+        skipped = [] if often else ["ConstantFolding"]  # it would keep a second copy of the weights, turned
+        made = onnxruntime.InferenceSession(graph, options, providers=chosen, disabled_optimizers=skipped)
     except Exception as error:
         raise refused(error, f"device '{device}': the network cannot be loaded") from error
     if made.get_providers()[0] != asked:
@@ -113,6 +118,14 @@ def session(
             raise CranpmError(f"{what}; choose --device cpu or auto")
         warnings.warn(f"{what}: the CPU takes over", stacklevel=2)
     return Session(made, sum(value.nbytes for value in weights.values()))
+
+
+def give_memory_back() -> None:
+    """Let large blocks go back to the system as they are freed: glibc keeps those below 32 MiB once one was freed."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+        if mallopt is not None:
+            mallopt(_MMAP_THRESHOLD, 2**20)
 
 
 def refused(error: Exception, what: str) -> CranpmError:
