@@ -14,12 +14,13 @@ made, with the weights of an adapter where one is worn.
 from __future__ import annotations
 
 from functools import reduce
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cranpm.model.decoder import Decoder
+from cranpm.model.decoder import Decoder, UpBlock
 
 _TAPS = 9
 
@@ -34,7 +35,7 @@ class FoldedDecoder(nn.Module):
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Tokens (B, N, D) in raster order of a grid; fields (B, F, S, S)."""
         field = tokens.unflatten(1, grid).permute(0, 3, 1, 2)
-        *before, last = self.up
+        *before, last = cast("list[UpBlock]", list(self.up))
         for block in before:
             field = block(field)
         around = last.rise(field)
