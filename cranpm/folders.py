@@ -13,6 +13,27 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "cranpm"
 
 
+def remove_left_behind(path: Path) -> None:
+    """Remove what runs that were killed left of a file or folder: hidden parts of it whose process is gone."""
+    for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+        process = part.name.removeprefix(f".{path.stem}.").removesuffix(f".part{path.suffix}")
+        if process.isdecimal() and not _runs(int(process)):
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine runs; where the system does not tell, it may."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that is there whole or not at all, making its folder; one that is there is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)

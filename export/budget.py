@@ -13,10 +13,12 @@ from cranpm.forecast.onnx_engine import LARGE
 from cranpm.model.config import ModelConfig, token_grid
 
 _MB = 1e6
-_PROCESS = {"cpu": 170.0, "cuda": 550.0}  # Python, numpy and ONNX Runtime; a card's context and libraries, MB
-_TWICE = 2.0  # weights as read, and as ONNX Runtime packs them
-_ARENA = {1: 2.0, 2: 2.3}  # what the arena holds over what is alive at one time, by tiles; more: 2.6 (measured)
-_MORE = 2.6
+_PROCESS = {"cpu": 170.0, "cuda": 550.0}  # Python, numpy, ONNX Runtime, the store; a card's context and libraries, MB
+_TWICE = {DAY: 1.0, TILE: 2.0}  # on a CPU: weights as read, and those of the tiles as ONNX Runtime packs them
+_ARENA = {"cpu": {1: 1.3, 2: 2.5}, "cuda": {1: 2.0, 2: 2.3}}
+"""What the arena holds over what is alive at one time, by tiles. A CPU's grows by doubling, and was measured."""
+_MORE = {"cpu": 2.5, "cuda": 2.6}
+_DAY = {"cpu": 2.0, "cuda": 1.0}  # the same of the day, which has no arena on a CPU
 BATCHES = (8, 4, 2, 1)
 
 
@@ -48,20 +50,21 @@ def budget(bundle: Bundle, *, device: str, batch: int, window: tuple[int, int] |
     """
     config, shape = bundle.checkpoint.config, window or max(bundle.days)
     half = 0.5 if bundle.precision == "fp16" and device == "cuda" else 1.0  # a CPU computes half precision in whole
-    twice = _TWICE if device == "cpu" else 1.0
-    weights = {part: twice * _weights(bundle, part) / _MB for part in (DAY, TILE)}
+    twice = _TWICE if device == "cpu" else {DAY: 1.0, TILE: 1.0}
+    weights = {part: twice[part] * _weights(bundle, part) / _MB for part in (DAY, TILE)}
     day, tile = (alive * half / _MB for alive in (_day_alive(config, shape), _tile_alive(config, shape)))
     parts = {
         "process": _PROCESS[device],
         "day: weights": weights[DAY],
-        "day: fields": day,
+        "day: fields": _DAY[device] * day,
         "tiles: weights": weights[TILE],
-        "tiles: fields": _ARENA.get(batch, _MORE) * batch * tile,
+        "tiles: fields": _ARENA[device].get(batch, _MORE[device]) * batch * tile,
     }
-    kept = weights[DAY] if weights[DAY] * _MB / twice <= LARGE else 0.0
+    kept = weights[DAY] if weights[DAY] * _MB <= LARGE else 0.0
     during_day = parts["process"] + parts["day: weights"] + parts["day: fields"]
     during_tiles = parts["process"] + kept + parts["tiles: weights"] + parts["tiles: fields"]
-    return Budget(device, batch, parts, max(during_day, during_tiles + (0.0 if kept else 0.1 * during_day)))
+    left = 0.1 * during_day if device == "cuda" and not kept else 0.0  # a CPU's goes back to the system
+    return Budget(device, batch, parts, max(during_day, during_tiles + left))
 
 
 def advice(bundle: Bundle, *, device: str, limit: float) -> tuple[Budget | None, str]:

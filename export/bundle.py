@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,34 +12,24 @@ from typing import Any
 import numpy as np
 import torch
 
-import cranpm
 from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
 from cranpm.export.cases import drawn_case, stored_cases
-from cranpm.export.onnx import (
-    Exported,
-    export_day,
-    export_tile,
-    put_outside,
-    safetensors_file,
-    used_weights,
-    with_weights,
-)
+from cranpm.export.contents import Order, Parts, bundle_files
+from cranpm.export.onnx import Exported, export_day, export_tile, with_weights
 from cranpm.export.parity import check, compare
 from cranpm.export.precision import halve
 from cranpm.export.quantize import loss, quantize
-from cranpm.forecast.bundle import DAY, MANIFEST, SCHEMA_VERSION, TILE, TILE_GRAPH, Bundle, open_bundle
-from cranpm.forecast.container import Content, write_container
+from cranpm.forecast.bundle import DAY, TILE_GRAPH, Bundle, open_bundle
+from cranpm.forecast.container import write_container
 from cranpm.forecast.inputs import KnownPast
 from cranpm.forecast.onnx_engine import OnnxEngine
 from cranpm.forecast.run import ForecastStore
 from cranpm.forecast.torch_engine import TorchEngine
-from cranpm.model.adapter import MANIFEST as ADAPTER_MANIFEST
 from cranpm.model.adapter import Adapter, check_base
 from cranpm.model.adapter_tensors import merged
-from cranpm.model.checkpoint import Checkpoint, to_manifest
+from cranpm.model.checkpoint import Checkpoint
 from cranpm.model.network import CranPM
-from cranpm.region import Region
 
 
 @dataclass(frozen=True)
@@ -50,39 +38,15 @@ class Proof:
 
     Attributes:
         store: the store.
-        days: issue days. The first is held against torch, and 8 bits are calibrated on it; their loss in forecast
-            score is measured on the others.
+        days: issue days. The first is held against torch; 8 bits are calibrated on all.
+        scored: others, on which the loss of 8 bits in forecast score is measured.
         past: what was fitted on the pack's past, where the network reads it.
     """
 
     store: ForecastStore
     days: Sequence[dt.date]
+    scored: Sequence[dt.date] = ()
     past: KnownPast | None = None
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be exported.
-
-    Attributes:
-        checkpoint: the network.
-        regions: packs that travel along; the day's graph is made for their whole and their sample windows.
-        precision: fp32, fp16 or int8.
-        adapter: merged into the weights.
-        windows: further coarse windows, rows and columns.
-    """
-
-    checkpoint: Checkpoint
-    regions: Sequence[Region] = ()
-    precision: str = "fp32"
-    adapter: Adapter | None = None
-    windows: Sequence[tuple[int, int]] = ()
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Every coarse window, the largest first."""
-        packed = [region.window(full).coarse.shape for region in self.regions for full in (True, False)]
-        return sorted({*packed, *self.windows}, reverse=True)
 
 
 def export_bundle(order: Order, path: Path, *, proof: Proof | None = None, progress: Progress = silent) -> Bundle:
@@ -109,32 +73,32 @@ def export_bundle(order: Order, path: Path, *, proof: Proof | None = None, progr
     with tempfile.TemporaryDirectory(prefix="cranpm-export-") as folder:
         trial = Path(folder) / "trial.bundle"
         weights = halve(_copy(order.checkpoint, tested)) if half else tested
-        write_container(trial, _files(order, parts, weights))
+        write_container(trial, bundle_files(order, parts, weights))
         found = _parity(order, trial, tested, proof)
         check(found, "fp32" if order.precision == "int8" else order.precision)
         parts = replace(parts, parity=found)
         if order.precision == "int8" and proof is not None:
             parts = _quantized(order, parts, trial, tested, proof)
-    write_container(path, _files(order, parts, export))
+    write_container(path, bundle_files(order, parts, export))
     return open_bundle(path)
 
 
 def _quantized(order: Order, parts: Parts, trial: Path, network: CranPM, proof: Proof) -> Parts:
-    """The tile's graph in 8 bits, calibrated on tiles of the first day, with its loss on the others."""
+    """The tile's graph in 8 bits, calibrated on tiles of some days, with its loss on others."""
     exact = OnnxEngine(open_bundle(trial), device="cpu")
     leads = exact.spec.trained_leads
     feeds = []
-    for case in stored_cases(exact.spec, proof.store, proof.days[:1], leads, proof.past):
+    for case in stored_cases(exact.spec, proof.store, proof.days, leads, proof.past):
         whole = exact.feeds(exact.encode_day(case.day, case.lead), case.tiles, slice(None), case.lead)
         feeds.append({name: value if isinstance(value, np.ndarray) else value.numpy() for name, value in whole.items()})
     tile = with_weights(parts.graphs[TILE_GRAPH].model, network)
     made = replace(parts, tile=quantize(tile, feeds).SerializeToString(deterministic=True))
     eight = trial.with_name("int8.bundle")
-    write_container(eight, _files(order, made, network))
+    write_container(eight, bundle_files(order, made, network))
     engine = OnnxEngine(open_bundle(eight), device="cpu")
     cases = stored_cases(exact.spec, proof.store, proof.days[:1], leads, proof.past)
     apart = compare(exact, engine, cases)
-    lost = loss(exact, engine, proof.store, proof.days[1:], leads, proof.past)
+    lost = loss(exact, engine, proof.store, proof.scored, leads, proof.past)
     return replace(made, parity=apart, loss=[asdict(entry) for entry in lost])
 
 
@@ -167,76 +131,6 @@ def _graphs(network: CranPM, shapes: Sequence[tuple[int, int]], progress: Progre
     return made
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What was made of a network, and what was found about it.
-
-    Attributes:
-        graphs: by name of their file.
-        tile: the tile's graph in 8 bits, weights inside; empty where it has its weights beside it.
-        parity, loss: for the manifest.
-    """
-
-    graphs: dict[str, Exported]
-    tile: bytes = b""
-    parity: Sequence[dict[str, Any]] = ()
-    loss: Sequence[dict[str, Any]] = ()
-
-
-def _files(order: Order, parts: Parts, network: CranPM) -> dict[str, Content]:
-    """Every file of a bundle by name, the manifest first."""
-    files: dict[str, Content] = {}
-    packs: dict[str, dict[str, str]] = {}
-    for region in order.regions:
-        if region.path is None:
-            raise CranpmError(f"pack '{region.name}' has no file to put into the bundle; load it from one")
-        packs[region.name] = {"pack": f"{region.name}.yaml"}
-        files[f"{region.name}.yaml"] = region.path
-        fitted = region.path.parent / f"{region.name}.baselines.nc"
-        if fitted.is_file():
-            packs[region.name]["baselines"] = fitted.name
-            files[fitted.name] = fitted
-    graphs = parts.graphs
-    for part, names in ((DAY, [name for name in graphs if name != TILE_GRAPH]), (TILE, [TILE_GRAPH])):
-        if part == TILE and parts.tile:
-            files[TILE_GRAPH] = parts.tile
-            continue
-        read = {name for graph in names for name in used_weights(graphs[graph].model, network)}
-        tensors = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items() if name in read}
-        files[f"{part}.safetensors"] = content = safetensors_file(tensors)
-        for name in names:
-            model = type(graphs[name].model)()
-            model.CopyFrom(graphs[name].model)
-            files[name] = put_outside(model, content, f"{part}.safetensors")
-    manifest = _manifest(order, parts, packs)
-    manifest["files"] = {name: {"sha256": _sha256(files[name])} for name in sorted(files)}
-    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-    return {MANIFEST: f"{text}\n".encode(), **{name: files[name] for name in sorted(files)}}
-
-
-def _manifest(order: Order, parts: Parts, packs: dict[str, dict[str, str]]) -> dict[str, Any]:
-    checkpoint, adapter = order.checkpoint, order.adapter
-    inside = None
-    if adapter is not None:
-        inside = {"name": adapter.name, **json.loads((adapter.home / ADAPTER_MANIFEST).read_text(encoding="utf-8"))}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": checkpoint.name,
-        "precision": order.precision,
-        "random_weights": checkpoint.random_weights,
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "cranpm": cranpm.__version__,
-        "days": {f"{h}x{w}": f"{DAY}-{h}x{w}.onnx" for h, w in order.shapes},
-        "held": list(parts.graphs[TILE_GRAPH].held),
-        "weights": {part: f"{part}.safetensors" for part in ((DAY,) if parts.tile else (DAY, TILE))},
-        "packs": packs,
-        "adapter": inside,
-        "parity": list(parts.parity),
-        "loss": list(parts.loss),
-        "checkpoint": to_manifest(checkpoint, checkpoint.hash),
-    }
-
-
 def _parity(order: Order, trial: Path, network: CranPM, proof: Proof | None) -> list[dict[str, Any]]:
     exported = OnnxEngine(open_bundle(trial), device="cpu")
     reference = TorchEngine(order.checkpoint, device="cpu", network=network)
@@ -255,7 +149,3 @@ def _copy(checkpoint: Checkpoint, network: CranPM) -> CranPM:
     copy = CranPM(checkpoint.config, checkpoint.statistics).eval()
     copy.load_state_dict(network.state_dict())
     return copy
-
-
-def _sha256(content: Content) -> str:
-    return hashlib.sha256(content if isinstance(content, bytes) else content.read_bytes()).hexdigest()

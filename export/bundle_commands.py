@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Named = Annotated[Path, typer.Argument(help="A bundle.")]
+Named = Annotated[Path, typer.Argument(help="A bundle, or the name of a network that ships with one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from cranpm.region import Region
 
 Precision = Literal["fp32", "fp16", "int8"]
-SCORED = 3  # days on which the loss of 8 bits is measured
+SEASONS = 4  # days on which 8 bits are calibrated, and as many others on which their loss is measured
 
 
 def export(
@@ -57,7 +59,8 @@ def export(
     plain_warnings()
     for module in ("torch", "onnx", "onnxscript"):
         require(module, extra="export")
-    from cranpm.export.bundle import Order, export_bundle
+    from cranpm.export.bundle import export_bundle
+    from cranpm.export.contents import Order
     from cranpm.model.registry import load
 
     if out.is_dir():
@@ -70,7 +73,7 @@ def export(
     if sample_windows:
         order = Order(checkpoint, (), precision, worn, [pack.sample.coarse.shape for pack in packs])
     with progress_bar() as progress:
-        proof = None if drawn_only else _proof(packs[0], data, 1 + SCORED * (precision == "int8"), progress)
+        proof = None if drawn_only else _proof(packs[0], data, precision == "int8", progress)
         bundle = export_bundle(order, out, proof=proof, progress=progress)
     worst = max(entry["rms"] for entry in bundle.manifest["parity"])
     size = bundle.path.stat().st_size / 1e6
@@ -84,14 +87,22 @@ def export(
         print("UNTRAINED: random weights, not a forecast.")
 
 
-def _proof(region: Region, data: Path | None, count: int, progress: Progress) -> Proof:
-    """Some days of a store, simulated where none is given, on which the export is tried."""
+def _proof(region: Region, data: Path | None, eight: bool, progress: Progress) -> Proof:
+    """Days of a store, simulated where none is given, on which the export is tried; spread over all that there are."""
     from cranpm.export.bundle import Proof
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.verify.fitting import find_fitted
 
-    ahead = (1, 2, 3) if count > 1 else ()  # a score needs the truth
-    first = issue_days(region, None, [])[:count] if data is None else ()
-    store = open_store(region, data, first, ahead, progress)
-    days = first or issue_days(region, store.days, [])[:count]
-    return Proof(store, days, find_fitted(region, store)[0])
+    count = 2 * SEASONS if eight else 1
+    if data is None:
+        days = _spread(issue_days(region, None, []), count)
+        store = open_store(region, None, days, (1, 2, 3) if eight else (), progress)  # a score needs the truth
+    else:
+        store = open_store(region, data, (), (), progress)
+        days = _spread(issue_days(region, store.days, []), count)
+    return Proof(store, days[::2], days[1::2], find_fitted(region, store)[0])
+
+
+def _spread(days: Sequence[dt.date], count: int) -> list[dt.date]:
+    """So many of the days, evenly over all of them."""
+    return [days[k * len(days) // count] for k in range(min(count, len(days)))]

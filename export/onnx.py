@@ -9,19 +9,21 @@ one set of weights serves the graphs of several coarse windows, and an adapter c
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cranpm.errors import CranpmError, require
+from cranpm.export.decoder import FoldedDecoder
 from cranpm.forecast.graph import IR_VERSION, OPSET
 from cranpm.forecast.tensors import tensor_places
 from cranpm.model.network import CranPM
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 FIELDS = ("pm", "elevation", "lats", "lons", "wind", "queries", "keys", "lead")
 MOST_TILES = 64
-Weights = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ def export_tile(network: CranPM) -> Exported:
     shapes = ((len(config.maps), side, side), (side, side), (side,), (side,), (queries, 2), (queries, 2), (tokens, 2))
     fields = [torch.ones(2, *shape) for shape in shapes]
     tiles, nodes = torch.export.Dim("tiles", min=1, max=MOST_TILES), torch.export.Dim("coarse_tokens", min=2)
-    free = [{axis: nodes for axis, n in enumerate(t.shape) if n == tokens and axis} for t in held]
+    free = [
+        {axis: nodes for axis, (n, m) in enumerate(zip(one.shape, more.shape, strict=True)) if n != m}
+        for one, more in zip(held, _held(network, tokens + 1), strict=True)
+    ]
     dims = (free, *({0: tiles} for _ in range(6)), {0: tiles, 1: nodes}, {0: tiles})
     given = (held, *fields, torch.full((2,), config.leads[0]))
     model = _export(_Tile(network), given, [*names, *FIELDS], ["residual"], dims)
@@ -89,14 +93,10 @@ def held_names(network: CranPM) -> tuple[str, ...]:
     return tuple(f"held_{place}" for place in range(count))
 
 
-def used_weights(model: onnx.ModelProto, network: CranPM) -> Weights:
-    """The checkpoint's tensors that a graph reads, by name, as the network has them."""
-    named = {tensor.name for tensor in model.graph.initializer}
-    return {
-        name: np.ascontiguousarray(tensor.detach().numpy())
-        for name, tensor in network.state_dict().items()
-        if name in named
-    }
+def weights_of(network: CranPM, models: Iterable[onnx.ModelProto]) -> dict[str, NDArray[Any]]:
+    """The tensors of a network that some graphs read, by their names in the checkpoint."""
+    named = {tensor.name for model in models for tensor in model.graph.initializer}
+    return {name: tensor.detach().numpy() for name, tensor in network.state_dict().items() if name in named}
 
 
 def with_weights(model: onnx.ModelProto, network: CranPM) -> onnx.ModelProto:
@@ -120,7 +120,7 @@ def put_outside(model: onnx.ModelProto, weights: bytes, location: str) -> bytes:
         location: its name, in the same folder.
     """
     onnx = require("onnx", extra="export")
-    places = tensor_places(weights, location)
+    places = tensor_places(io.BytesIO(weights), 0, len(weights), location)
     for tensor in model.graph.initializer:
         if tensor.name in places:
             place = places[tensor.name]
@@ -145,7 +145,8 @@ class _Day(nn.Module):
 class _Tile(nn.Module):
     def __init__(self, network: CranPM) -> None:
         super().__init__()
-        self.network = network
+        self.network = deepcopy(network)
+        self.network.decoder = FoldedDecoder(network.decoder)  # type: ignore[assignment]
         self.parts = [len(part) for part in _shared(network, 4)]
 
     def forward(

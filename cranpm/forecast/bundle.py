@@ -21,7 +21,7 @@ from cranpm.errors import CranpmError
 from cranpm.forecast.container import Member, read_members, write_container
 from cranpm.forecast.graph import read_graph
 from cranpm.forecast.signature import public_key, sign, signed_by
-from cranpm.forecast.tensors import tensor_places, views
+from cranpm.forecast.tensors import Place, read_tensors, tensor_places
 from cranpm.model.adapter import merged_inside
 from cranpm.model.checkpoint import Checkpoint, from_manifest
 from cranpm.model.registry import find_bundle
@@ -80,17 +80,36 @@ class Bundle:
         """
         with self.path.open("rb") as stream:
             content = self.members[name].read(stream)
-        if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]["sha256"]:
-            raise CranpmError(f"{self.path}: '{name}' changed after the bundle was opened; open it again")
+        self._check(name, hashlib.sha256(content).hexdigest())
         return content
 
     def weights(self, part: str) -> dict[str, NDArray[Any]]:
-        """The tensors of a graph that lie beside it, by their names in the checkpoint; part is "day" or "tile"."""
+        """The tensors of a graph that lie beside it, by their names in the checkpoint; part is "day" or "tile".
+
+        Raises:
+            CranpmError: they changed since the bundle was opened.
+        """
         name = self.manifest["weights"].get(part)
         if name is None:
             return {}
-        content = self.read(name)
-        return views(content, tensor_places(content, name))
+        member = self.members[name]
+        with self.path.open("rb") as stream:
+            tensors, digest = read_tensors(stream, member.start, member.size, name)
+        self._check(name, digest)
+        return tensors
+
+    def places(self, part: str) -> dict[str, Place]:
+        """Where in their file these tensors lie."""
+        name = self.manifest["weights"].get(part)
+        if name is None:
+            return {}
+        member = self.members[name]
+        with self.path.open("rb") as stream:
+            return tensor_places(stream, member.start, member.size, name)
+
+    def _check(self, name: str, digest: str) -> None:
+        if digest != self.manifest["files"][name]["sha256"]:
+            raise CranpmError(f"{self.path}: '{name}' changed after the bundle was opened; open it again")
 
 
 def open_bundle(path: str | Path, *, key: str | Path | None = None) -> Bundle:
@@ -222,7 +241,7 @@ def _check_graphs(bundle: Bundle) -> None:
     """Graphs of arithmetic, whose weights lie in the file beside them, where and as they are said to."""
     for part, names in ((TILE, [TILE_GRAPH]), (DAY, list(bundle.days.values()))):
         beside = bundle.manifest["weights"].get(part)
-        places = {} if beside is None else tensor_places(bundle.read(beside), beside)
+        places = bundle.places(part)
         for name in names:
             for tensor in read_graph(bundle.read(name), name).external:
                 here = places.get(tensor.name)

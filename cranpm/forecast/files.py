@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
-from cranpm.folders import swap_folder
+from cranpm.folders import remove_left_behind, swap_folder
 
 Put = Callable[[str, tuple[Any, ...], Any], None]
 """put(name, key, values): write a piece of a field."""
@@ -64,6 +64,8 @@ def write_atomically(
 ) -> Iterator[Put]:
     """Open a new file for writing under a temporary name; it takes its own name when the block ends well.
 
+    What a run that was killed left under such a name is removed first.
+
     Args:
         path: ends in .nc or .zarr.
         sizes: length of each dimension.
@@ -77,6 +79,7 @@ def write_atomically(
     opened = _zarr if path.suffix == ".zarr" else _netcdf
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(path)
         with opened(part, sizes, fields, attributes) as put:
             for item in fields:
                 if item.data is not None:

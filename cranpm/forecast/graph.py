@@ -146,6 +146,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while place < end:
         key, place = _varint(content, place)
         number, kind = key >> 3, key & 7
+        if key >> 32:  # a parser that keeps 32 bits would read another field
+            raise _Odd("not an ONNX file")
         if kind == 0:
             value, place = _varint(content, place)
             yield number, value

@@ -37,6 +37,7 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
+_ROWS = 256
 _SIDE = 1200  # pixels of the longer side of a drawn map; larger domains are averaged down to it
 
 
@@ -97,7 +98,8 @@ class Thumbnail:
 def shrink(grid: Grid, values: NDArray, side: int = _SIDE) -> NDArray:
     """A whole map averaged down for drawing."""
     small = Thumbnail(grid, side)
-    small.add_rows(0, np.asarray(values, dtype=float))
+    for row in range(0, len(values), _ROWS):  # a few at a time: they become floats, eight times the size of a mask
+        small.add_rows(row, np.asarray(values[row : row + _ROWS], dtype=float))
     return small.values
 
 

@@ -15,7 +15,7 @@ from cranpm.errors import CranpmError
 from cranpm.forecast.bundle import DAY, TILE, TILE_GRAPH, Bundle
 from cranpm.forecast.engine import EngineSpec, engine_spec
 from cranpm.forecast.inputs import DayInputs, TileInputs
-from cranpm.forecast.onnx_session import Session, pick_provider, session, short_of_memory
+from cranpm.forecast.onnx_session import Session, give_memory_back, pick_provider, refused, session, short_of_memory
 from cranpm.model.adapter import Adapter, check_base, merged_inside
 from cranpm.model.adapter_tensors import merged
 
@@ -35,6 +35,7 @@ class OnnxEngine:
     """
 
     def __init__(self, bundle: Bundle, *, device: str = "auto", batch: int | None = None) -> None:
+        give_memory_back()
         self._bundle, self._strict = bundle, device != "auto"
         self._device = pick_provider(device)
         self._batch = batch or BATCH[self._device]
@@ -76,7 +77,11 @@ class OnnxEngine:
                     "export it again with --region and the pack of this window"
                 )
             feeds = {"coarse": day.coarse[None], "elevation": day.elevation[None]}
-            self._state = day, tuple(self._run(self._session(name), feeds))
+            made = self._session(name)
+            try:
+                self._state = day, tuple(self._run(made, feeds))
+            except Exception as error:
+                raise refused(error, f"{self._bundle.path.name}: the day cannot be encoded") from error
             if self._sessions[name].size > LARGE:
                 del self._sessions[name]  # its memory is better used for tiles; the next day reads it again
         return self._state[1]
@@ -91,9 +96,11 @@ class OnnxEngine:
             size = min(self._batch, count - done)
             try:
                 parts.append(self._tiles(state, tiles, slice(done, done + size), lead))
+            except CranpmError:
+                raise
             except Exception as error:
                 if size == 1 or not short_of_memory(error):
-                    raise
+                    raise refused(error, f"{self._bundle.path.name}: a tile cannot be computed") from error
                 self._batch = size // 2
                 warnings.warn(f"out of memory with {size} tiles at a time: going on with {self._batch}", stacklevel=2)
                 continue

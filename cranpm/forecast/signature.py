@@ -24,12 +24,13 @@ def sign(manifest: bytes, private: Path) -> bytes:
     Raises:
         CranpmError: not such a key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(private.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CranpmError(f"{private}: not a private key without a password ({error}); {_MAKE}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise CranpmError(f"{private}: a key of another kind, Ed25519 is expected; {_MAKE}")
@@ -62,12 +63,13 @@ def public_key(path: Path) -> str:
     Raises:
         CranpmError: not such a key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         key = load_pem_public_key(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise CranpmError(f"{path}: not a public key in PEM form ({error}); {_MAKE}") from error
     if not isinstance(key, Ed25519PublicKey):
         raise CranpmError(f"{path}: a key of another kind, Ed25519 is expected; {_MAKE}")

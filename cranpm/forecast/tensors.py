@@ -1,11 +1,16 @@
-"""Tensors of a safetensors file as views of its bytes: no copy, and where in the file each lies."""
+"""Tensors of a safetensors file that lies within another file: where each is, and their values, hashed on the way.
+
+Each tensor has memory of its own, and the file is never whole in memory: what a runtime has packed for itself can go,
+tensor by tensor.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,33 +36,50 @@ class Place:
     length: int
 
 
-def tensor_places(content: bytes, name: str) -> dict[str, Place]:
-    """Every tensor of a safetensors file.
+def tensor_places(stream: BinaryIO, start: int, size: int, name: str) -> dict[str, Place]:
+    """Every tensor of a safetensors file; only its header is read.
 
     Args:
-        content: the bytes of the file.
+        stream: what holds the file.
+        start: its first byte there.
+        size: its bytes.
         name: what errors call it.
 
     Raises:
         CranpmError: not such a file, or a tensor that does not lie where it says.
     """
+    stream.seek(start)
+    length = int.from_bytes(stream.read(8), "little")
     try:
-        size = int.from_bytes(content[:8], "little")
-        if len(content) < 8 or size > min(_HEADER_LIMIT, len(content) - 8):
-            raise ValueError(f"a header of {size:,} bytes")
-        header = json.loads(content[8 : 8 + size])
+        if size < 8 or length > min(_HEADER_LIMIT, size - 8):
+            raise ValueError(f"a header of {length:,} bytes")
+        header = json.loads(stream.read(length))
         header.pop("__metadata__", None)
-        return {key: _place(entry, 8 + size, len(content)) for key, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return {key: _place(entry, 8 + length, size) for key, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CranpmError(f"{name}: not a safetensors file ({error!r}); export the bundle again") from error
 
 
-def views(content: bytes, places: Mapping[str, Place]) -> dict[str, NDArray[Any]]:
-    """The tensors themselves, read-only, as long as `content` lives."""
-    return {
-        name: np.frombuffer(content, place.kind, place.length // place.kind.itemsize, place.start).reshape(place.shape)
-        for name, place in places.items()
-    }
+def read_tensors(stream: BinaryIO, start: int, size: int, name: str) -> tuple[dict[str, NDArray[Any]], str]:
+    """The tensors, and the SHA-256 of the whole file, hexadecimal; see `tensor_places`.
+
+    Raises:
+        CranpmError: not such a file, or tensors that do not lie one after the other.
+    """
+    places = sorted(tensor_places(stream, start, size, name).items(), key=lambda item: item[1].start)
+    digest, tensors, done = hashlib.sha256(), {}, 0
+    stream.seek(start)
+    for key, place in places:
+        if place.start < done:
+            raise CranpmError(f"{name}: tensor '{key}' lies over another; export the bundle again")
+        digest.update(stream.read(place.start - done))
+        content = bytearray(place.length)
+        stream.readinto(content)  # type: ignore[attr-defined]
+        digest.update(content)
+        tensors[key] = np.frombuffer(content, place.kind).reshape(place.shape)
+        done = place.start + place.length
+    digest.update(stream.read(size - done))
+    return tensors, digest.hexdigest()
 
 
 def _place(entry: Mapping[str, Any], origin: int, end: int) -> Place:

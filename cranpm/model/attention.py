@@ -140,12 +140,12 @@ class CrossAttention(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """softmax(QK^T / sqrt(d_h) + B) V for (..., tokens, d_h); the bias broadcasts to (..., queries, keys)."""
-    if bias is None:
-        return F.scaled_dot_product_attention(q, k, v)
-    if torch.is_grad_enabled() and q.device.type == "cpu":  # no fused kernel there when the bias is learned
+    learned = bias is not None and torch.is_grad_enabled() and q.device.type == "cpu"  # no fused kernel for these
+    if learned or torch.compiler.is_exporting():  # the exporter's own way scales keys too, by roots in half precision
         scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-2, -1))
-        return torch.matmul((scores + bias.to(scores.dtype)).softmax(dim=-1), v)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        scores = scores if bias is None else scores + bias.to(scores.dtype)
+        return torch.matmul(scores.softmax(dim=-1), v)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype))
 
 
 def split_heads(projected: Tensor, heads: int, *, parts: int) -> tuple[Tensor, ...]:
@@ -156,8 +156,6 @@ def split_heads(projected: Tensor, heads: int, *, parts: int) -> tuple[Tensor, .
 
 def merge_heads(attended: Tensor) -> Tensor:
     """(B, heads, N, d_h) back to (B, N, heads * d_h)."""
-    if torch.compiler.is_exporting():  # the exporter cannot see through the strides that attention leaves
-        attended = attended.clone(memory_format=torch.contiguous_format)
     return attended.transpose(1, 2).flatten(2)
 
 

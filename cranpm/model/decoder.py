@@ -52,9 +52,13 @@ class UpBlock(nn.Module):
             for parameter in self.expand.parameters():
                 parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
 
+    def rise(self, field: Tensor) -> Tensor:
+        """To twice the resolution: (B, before, h, w) to (B, after, 2h, 2w)."""
+        return self.act(self.shuffle(self.expand(field)))
+
     def forward(self, field: Tensor) -> Tensor:
         """(B, before, h, w) to (B, after, 2h, 2w)."""
-        field = self.act(self.shuffle(self.expand(field)))
+        field = self.rise(field)
         return field + self.second(self.act(self.first(field)))
 
 
@@ -68,7 +72,11 @@ class TransposedBlock(nn.Module):
         self.second = nn.Conv2d(after, after, kernel_size=3, padding=1, padding_mode=padding)
         self.act = nn.GELU()
 
+    def rise(self, field: Tensor) -> Tensor:
+        """To twice the resolution: (B, before, h, w) to (B, after, 2h, 2w)."""
+        return self.act(self.expand(field))
+
     def forward(self, field: Tensor) -> Tensor:
         """(B, before, h, w) to (B, after, 2h, 2w)."""
-        field = self.act(self.expand(field))
+        field = self.rise(field)
         return field + self.second(self.act(self.first(field)))

@@ -1,6 +1,6 @@
 """How fast training examples leave a store of Europe's size, and how many cores keep a GPU fed.
 
-python tests/benchmarks/loader.py --cache /tmp/loader --json loader.json
+python -m tests.benchmarks.loader --cache /tmp/loader --json loader.json
 
 Makes a store with Europe's grids and layout (kept with --cache), then lets `cranpm.train.loader` make groups of one
 day with 2, 8 and 16 tiles of 512 px, with tiles at the chunks' corners and anywhere, in 0, 1 and 2 workers. The
@@ -19,31 +19,23 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
 from cranpm.data.dataset import DiskStore, Examples
-from cranpm.data.layout import DayRecord, Fixed, Header, StationTable
 from cranpm.data.store import Store
-from cranpm.data.writer import open_writer
-from cranpm.grid import Grid, bilinear
 from cranpm.model.config import PAPER_96M
-from cranpm.model.statistics import nominal
 from cranpm.region import load_region
 from cranpm.tiles import plan_tiles
 from cranpm.train.loader import Sampling, Steps, feed
 from cranpm.variables import COARSE
+from tests.benchmarks.full_store import full_store
 
-FIRST = date(2017, 1, 1)
 LEADS = (1, 2, 3)
-STATIONS = 2971  # as many as the paper's
 USABLE_DAYS = 1457  # of 2017-2020: the day before and three days after are there too
 LAND_TILES = 130  # of the 160 of Europe's plan
 GPU_HOURS, EPOCHS = 860, 30  # the paper's training
@@ -76,7 +68,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     with _folder(asked.cache) as folder:
-        store = Store.open(_made(folder, asked.days, asked.height))
+        store = Store.open(full_store(folder, load_region("europe"), days=asked.days, height=asked.height))
         examples = Examples([DiskStore(store, store.days)], PAPER_96M, LEADS)
         _ = store.elevation  # read once by a process, before the clock starts
         about = _about(store)
@@ -190,51 +182,6 @@ def _folder(cache: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
-
-
-def _made(folder: Path, days: int, height: int | None) -> Path:
-    """The store, written unless it is there."""
-    europe = load_region("europe")
-    fine = europe.fine.window(0, 0, height or europe.fine.height, europe.fine.width)
-    path = folder / f"loader-{fine.height}x{fine.width}-{days}.zarr"
-    if path.exists():
-        return path
-    header = Header("europe", "sample", europe.coarse, fine, europe.overlap, {"benchmark": True})
-    terrain = _smooth(np.random.default_rng(0), fine, min(900, fine.height // 3))
-    land = terrain > np.quantile(terrain[::10, ::10], 0.45)
-
-    def fixed() -> Fixed:
-        rng = np.random.default_rng(1)
-        elevation = np.where(land, 400 * (terrain - terrain.min()), 0).astype(np.float32)
-        lats, lons = rng.choice(fine.lats, STATIONS), rng.choice(fine.lons, STATIONS)
-        names = tuple(map(str, range(STATIONS)))
-        table = StationTable(names, names, names, tuple(lats), tuple(lons), (0.0,) * STATIONS)
-        return Fixed(np.zeros(europe.coarse.shape, np.float32), elevation, land, table)
-
-    with open_writer(path, header, fixed, FIRST, FIRST + timedelta(days=days - 1)) as writer:
-        for k in range(days):
-            print(f"writing day {k + 1} of {days}", flush=True)
-            writer.write_day(_day(k, europe.coarse, fine, land))
-    return path
-
-
-def _day(k: int, coarse: Grid, fine: Grid, land: NDArray[np.bool_]) -> DayRecord:
-    rng = np.random.default_rng([2, k])
-    scales = nominal().coarse
-    fields = np.stack([
-        np.clip(scales[f"{name}_t"][0] + scales[f"{name}_t"][1] * _smooth(rng, coarse, 12), variable.low, variable.high)
-        for name, variable in COARSE.items()
-    ]).astype(np.float32)  # fmt: skip
-    texture = rng.normal(0, 0.5, fine.shape).astype(np.float32)
-    pm = np.where(land, np.clip(15 + 6 * _smooth(rng, fine, 25) + texture, 0.5, None), np.float32(np.nan))
-    measured = rng.gamma(2, 8, STATIONS).astype(np.float32)
-    return DayRecord(FIRST + timedelta(days=k), fields, pm, None, measured)
-
-
-def _smooth(rng: np.random.Generator, grid: Grid, apart: int) -> NDArray[np.float32]:
-    """Noise that varies over so many pixels, of about unit deviation."""
-    wide = Grid(grid.north, grid.west, grid.step * apart, grid.height // apart + 2, grid.width // apart + 2)
-    return bilinear(rng.normal(0, 1.5, wide.shape).astype(np.float32), wide, grid.lats, grid.lons)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def torch_engine() -> Engine:
 def onnx_engine(folder: Path) -> Engine:
     """The same network from a bundle."""
     pytest.importorskip("onnxscript")
-    from cranpm.export.bundle import Order, export_bundle
+    from cranpm.export.bundle import export_bundle
+    from cranpm.export.contents import Order
     from cranpm.forecast.onnx_engine import OnnxEngine
 
     network = torch_engine()._network

@@ -147,8 +147,8 @@ def test_both_halves_export_and_the_batch_stays_free():
             Half(net.forward_tiles), (state, *tiles), dynamic_shapes=((None, *({0: batch} for _ in tiles)),)
         )
         more = tile_inputs(tiles=5)
-        assert torch.allclose(day.module()(*coarse_inputs()), state, atol=1e-6)
-        assert torch.allclose(tile.module()(state, *more), net.forward_tiles(state, *more), atol=1e-6)
+        assert torch.allclose(day.module()(*coarse_inputs()), state, atol=1e-5)
+        assert torch.allclose(tile.module()(state, *more), net.forward_tiles(state, *more), atol=1e-5)
 
 
 class Half(torch.nn.Module):
