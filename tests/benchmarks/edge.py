@@ -22,6 +22,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,10 @@ def main() -> None:
     given = _arguments()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
     torch.set_num_threads(given.threads)
-    bundles = {precision: _bundle(given, precision) for precision in given.precisions.split(",")}
+    with ProcessPoolExecutor(1, get_context("spawn")) as apart:  # a child's peak begins with its parent's memory
+        bundles = {
+            precision: apart.submit(_bundle, given, precision).result() for precision in given.precisions.split(",")
+        }
     found: dict[str, Any] = {"config": given.config, "threads": given.threads}
     if given.map:
         found["map"] = _map(bundles["fp32"], given)
