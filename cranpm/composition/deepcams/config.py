@@ -16,11 +16,14 @@ class TemporalConfig:
         features: channels of the feature maps; everything else is a multiple of it.
         stride: pixels of the map behind one pixel of the features: 1, 2 or 4.
         levels: coarsest level; level l sees the maps reduced by 2**l.
+        unit: what a 1 of the last layer adds to the normalised map; published 1. Near the size of the corrections,
+            training neither jumps about them nor crawls.
     """
 
     features: int
     stride: int
     levels: int
+    unit: float = 1.0
 
     @property
     def multiple(self) -> int:
@@ -38,21 +41,23 @@ class SpatialConfig:
         blocks: up-projections; there is one down-projection less.
         attention: whether every position of a tile attends to all of them, as published. Without, the result does
             not depend on the size of the tiles.
+        unit: as in `TemporalConfig`.
     """
 
     features: int
     head: int
     blocks: int
     attention: bool
+    unit: float = 1.0
 
 
 TEMPORAL = {
     "paper": TemporalConfig(features=64, stride=4, levels=1),
-    "small": TemporalConfig(features=16, stride=1, levels=1),
+    "small": TemporalConfig(features=16, stride=1, levels=1, unit=0.03),
 }
 SPATIAL = {
     "paper": SpatialConfig(features=32, head=64, blocks=10, attention=True),
-    "small": SpatialConfig(features=16, head=32, blocks=3, attention=False),
+    "small": SpatialConfig(features=16, head=32, blocks=3, attention=False, unit=0.2),
 }
 
 

@@ -90,16 +90,15 @@ class Pairs:
 
         For time, each interval that starts at 00, 03, ... UTC with both hours inside; for space, each n-th map.
         """
-        for k, one in enumerate(self.series):
+        for one in self.series:
             hour = one.times.astype("datetime64[h]").astype(int) % 24
-            for i in range(len(one.times)):
+            for i in range(len(one.times) - (0 if self.space else HOURS)):
                 if self.space and i % every == 0:
                     yield one.times[i : i + 1], self._space_batch(one.maps[i][None, None])
-                elif not self.space and hour[i] % HOURS == 0 and (hour[i] // HOURS) % every == 0:
-                    if i + HOURS < len(one.times):
-                        ends = one.maps[[i, i + HOURS]]
-                        rows = np.stack([np.stack([*ends, one.maps[i + step]]) for step in range(1, HOURS)])
-                        yield one.times[i + 1 : i + HOURS], self._time_batch(rows, np.arange(1, HOURS) / HOURS)
+                elif not self.space and hour[i] % (HOURS * every) == 0:
+                    ends = one.maps[[i, i + HOURS]]
+                    rows = np.stack([np.stack([*ends, one.maps[i + step]]) for step in range(1, HOURS)])
+                    yield one.times[i + 1 : i + HOURS], self._time_batch(rows, np.arange(1, HOURS) / HOURS)
 
     def _window(self, rng: np.random.Generator, k: int, patch: int) -> tuple[slice, slice]:
         """Rows and columns of a patch, whole coarse pixels."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cranpm.composition.deepcams.config import SpatialConfig
-from cranpm.composition.deepcams.degrade import decimate, enlarge
+from cranpm.composition.deepcams.degrade import degrade, enlarge
 from cranpm.composition.deepcams.temporal import zeroed
 
 KERNEL, STRIDE, PADDING = 5, 3, 1  # so that 3 n pixels become n and the other way round
@@ -41,9 +41,7 @@ class SpatialNetwork(nn.Module):
         self.attention_links = nn.ModuleList(
             activated(nn.Conv2d(d, d, 1)) for _ in range(blocks - 3 if config.attention else 0)
         )
-        self.from_ups = nn.Sequential(
-            activated(nn.Conv2d(blocks * d, d, 1)), activated(nn.Conv2d(d, d, 3, 1, 1))
-        )
+        self.from_ups = nn.Sequential(activated(nn.Conv2d(blocks * d, d, 1)), activated(nn.Conv2d(d, d, 3, 1, 1)))
         self.from_downs = nn.Sequential(activated(nn.Conv2d((blocks - 1) * d, d, 1)), Up(d))
         self.last = zeroed(nn.Conv2d(d, 1, 3, 1, 1))
         self.back_first = nn.Sequential(nn.Conv2d(1, config.head, 3, 1, 1), nn.PReLU())
@@ -65,16 +63,16 @@ class SpatialNetwork(nn.Module):
                 x = self.attentions[k](self._earlier(k, x, downs), low)
                 downs.append(x)
         detail = self.last(self.from_ups(torch.cat(ups, dim=1)) + self.from_downs(torch.cat(downs, dim=1)))
-        return self._project_back(coarse, enlarge(coarse) + detail)
+        return self._project_back(coarse, enlarge(coarse) + self.config.unit * detail)
 
     def _earlier(self, k: int, before: Tensor, downs: list[Tensor]) -> Tensor:
         """What the k-th attention compares positions by: the features before, from the third on linked further back."""
         return self.attention_links[k - 2](downs[k - 2]) if k >= 2 and self.config.attention else before
 
     def _project_back(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Correct a fine map by what it lacks at the coarse nodes."""
-        x = self.back_first(coarse - decimate(fine))
-        return fine + enlarge(self.back_last(self.back_look(x, x)))
+        """Correct a fine map by what its degradation lacks (published: what is lacking at the coarse nodes alone)."""
+        x = self.back_first(coarse - degrade(fine))
+        return fine + self.config.unit * enlarge(self.back_last(self.back_look(x, x)))
 
 
 class Up(nn.Module):

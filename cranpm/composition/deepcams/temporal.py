@@ -99,7 +99,7 @@ class TemporalNetwork(nn.Module):
         context = F.pixel_shuffle(torch.cat(warped, dim=1), stride)
         seen = torch.cat([context, map_0, map_1, early, late, fine_0, fine_1], dim=1)
         logit, residual = self.refine(seen).split(1, dim=1)
-        whole = blend(early, late, torch.sigmoid(logit), t) + residual
+        whole = blend(early, late, torch.sigmoid(logit), t) + self.config.unit * residual
         return Level(whole[..., : size[0], : size[1]], to_0, to_1)
 
 

@@ -62,9 +62,7 @@ class Place:
         return Grid(self.north, self.west, 0.25, self.height, self.width)
 
 
-def simulated_files(
-    place: Place, course: Course, cache: Path, *, seed: int = 0, tell: Progress = silent
-) -> list[Path]:
+def simulated_files(place: Place, course: Course, cache: Path, *, seed: int = 0, tell: Progress = silent) -> list[Path]:
     """Files of simulated days, made where they are not in the cache yet; processes wait for each other."""
     from cranpm.sample.geos_cf import geos_cf_path, write_geos_cf
     from cranpm.sample.hourly import HOURLY_VERSION, HourlyTruth
@@ -77,9 +75,7 @@ def simulated_files(
         with locked(folder, wait=True):
             if not all(path.exists() for path in paths):
                 tell("simulating hours", 0, len(paths))
-                world = HourlyTruth(
-                    load_region(place.region), place.grid, seed=seed, realisation=course.realisation
-                )
+                world = HourlyTruth(load_region(place.region), place.grid, seed=seed, realisation=course.realisation)
                 write_geos_cf(world, course.dates, folder, tell)
     return paths
 
