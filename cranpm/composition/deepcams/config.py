@@ -18,12 +18,14 @@ class TemporalConfig:
         levels: coarsest level; level l sees the maps reduced by 2**l.
         unit: what a 1 of the last layer adds to the normalised map; published 1. Near the size of the corrections,
             training neither jumps about them nor crawls.
+        flow_unit: the same for flows, in pixels of the features.
     """
 
     features: int
     stride: int
     levels: int
     unit: float = 1.0
+    flow_unit: float = 1.0
 
     @property
     def multiple(self) -> int:
@@ -53,7 +55,7 @@ class SpatialConfig:
 
 TEMPORAL = {
     "paper": TemporalConfig(features=64, stride=4, levels=1),
-    "small": TemporalConfig(features=16, stride=1, levels=1, unit=0.03),
+    "small": TemporalConfig(features=16, stride=1, levels=1, unit=0.03, flow_unit=0.1),
 }
 SPATIAL = {
     "paper": SpatialConfig(features=32, head=64, blocks=10, attention=True),

@@ -41,8 +41,8 @@ class TemporalNetwork(nn.Module):
         self.extract = Features(n, config.stride)
         self.coarser = nn.Conv2d(n, n, 3, 2, 1)
         self.coarsest_flow = Hourglass(2 * n, n, 6)
-        self.finer_flow = FinerFlow(n)
-        self.flow_at_t = FlowAtT(n)
+        self.finer_flow = FinerFlow(n, config.flow_unit)
+        self.flow_at_t = FlowAtT(n, config.flow_unit)
         self.refine = Refinement(4 * n // config.stride**2 + 8, n)
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
@@ -82,7 +82,8 @@ class TemporalNetwork(nn.Module):
     def _flow(self, f0: Tensor, f1: Tensor, coarser: Tensor | None) -> Tensor:
         """Flow 0 to 1, flow 1 to 0, two logits of importance: shape (n, 6, h, w)."""
         if coarser is None:
-            return self.coarsest_flow(torch.cat([f0, f1], dim=1))
+            flow, logits = self.coarsest_flow(torch.cat([f0, f1], dim=1)).split([4, 2], dim=1)
+            return torch.cat([self.config.flow_unit * flow, logits], dim=1)
         return self.finer_flow(f0, f1, enlarge(coarser, 2))
 
     def _at_level(
@@ -155,8 +156,9 @@ class Hourglass(nn.Module):
 class FinerFlow(nn.Module):
     """Flow between the maps on a level below the coarsest: a correction of what the coarser level found."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, unit: float) -> None:
         super().__init__()
+        self.unit = unit
         self.compare = nn.Conv2d(2 * n, n, 3, 1, 1)
         self.hourglass = Hourglass(2 * n + 4, n, 6)
 
@@ -166,21 +168,22 @@ class FinerFlow(nn.Module):
         one = F.relu(self.compare(torch.cat([f0, warp(f1, forward)], dim=1)))
         two = F.relu(self.compare(torch.cat([f1, warp(f0, backward)], dim=1)))
         change, logits = self.hourglass(torch.cat([one, two, flow], dim=1)).split([4, 2], dim=1)
-        return torch.cat([flow + change, logits], dim=1)
+        return torch.cat([flow + self.unit * change, logits], dim=1)
 
 
 class FlowAtT(nn.Module):
     """TFlow: corrects the reversed flows with what the features look like along them."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, unit: float) -> None:
         super().__init__()
+        self.unit = unit
         self.mix, self.hourglass = nn.Conv2d(4 * n + 4, n, 1), Hourglass(n, n, 4)
 
     def forward(self, f0: Tensor, f1: Tensor, to_0: Tensor, to_1: Tensor) -> tuple[Tensor, Tensor]:
         """Flows from t to both ends, shape (n, 2, h, w) each."""
         seen = torch.cat([f0, warp(f0, to_0), warp(f1, to_1), f1, to_0, to_1], dim=1)
         change_0, change_1 = self.hourglass(F.relu(self.mix(seen))).split(2, dim=1)
-        return to_0 + change_0, to_1 + change_1
+        return to_0 + self.unit * change_0, to_1 + self.unit * change_1
 
 
 class Refinement(nn.Module):
