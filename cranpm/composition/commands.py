@@ -1,4 +1,4 @@
-"""`cranpm composition train | score | show | sharpen`: the reanalysis of composition three times finer (DeepCAMS)."""
+"""`cranpm composition`: train, score, show, sharpen, stations: the reanalysis three times finer (DeepCAMS)."""
 
 from __future__ import annotations
 
@@ -142,3 +142,24 @@ def sharpen(
         )
     trained = "; the networks were trained on SIMULATED PM2.5" if engine.simulated else ""
     typer.echo(f"{out}{trained}")
+
+
+@app.command("stations")
+def stations(
+    raw: list[Path] = typer.Option(..., "--raw", help="The reanalysis as delivered, repeated for several."),
+    sharpened: list[Path] = typer.Option(..., "--sharpened", help="What `sharpen` wrote."),
+    measured: list[Path] = typer.Option(..., "--stations", help="Station tables or folders of them."),
+) -> None:
+    """Compare PM2.5 with stations before and after sharpening: daily means, the same days and stations for both.
+
+    Example: cranpm composition stations --raw eac4 --sharpened sharp.nc --stations openaq
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from cranpm.composition.stations import compare_at_stations
+
+    table = Table("PM2.5 at stations", "R", "RMSE", "bias", "daily means", "stations")
+    for name, one in zip(("raw", "sharpened"), compare_at_stations([raw, sharpened], measured), strict=True):
+        table.add_row(name, f"{one.r:.4f}", f"{one.rmse:.3f}", f"{one.bias:+.3f}", str(one.pairs), str(one.stations))
+    Console().print(table)

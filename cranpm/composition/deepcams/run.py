@@ -93,7 +93,7 @@ class SharpenerRun(Folder):
         )
 
 
-class TrainedSharpener(Trained[Network]):  # type: ignore[type-var]
+class TrainedSharpener(Trained[Network]):
     """The network and its training step."""
 
     def __init__(self, recipe: Recipe, *, seed: int, key: str) -> None:
@@ -117,7 +117,7 @@ class TrainedSharpener(Trained[Network]):  # type: ignore[type-var]
             raise self.diverged(float(found), norm)
         optimiser.step()
         rate = learning_rate(self.schedule, self.trainer.global_step - 1)
-        self.last = {"loss": float(found), "gradient_norm": float(norm), "learning_rate": rate}
+        self.last = {"loss": float(found.detach()), "gradient_norm": float(norm), "learning_rate": rate}
 
 
 class SharpenerKeeper(Keeper):

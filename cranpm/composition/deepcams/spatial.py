@@ -52,7 +52,8 @@ class SpatialNetwork(nn.Module):
         """(n, 1, h, w), normalised, to (n, 1, 3 h, 3 w)."""
         x = self.first(coarse)
         x = self.second(self.look(x, x))
-        ups, downs = [], []
+        ups: list[Tensor] = []
+        downs: list[Tensor] = []
         for k, up in enumerate(self.ups):
             high = up(x)
             if k >= 2:

@@ -108,8 +108,8 @@ def read_series(
         CranpmError: a file is not as expected, or files lie on different grids.
     """
     found: list[tuple[Times, Maps]] = []
-    for done, maps in enumerate(_read(paths), start=1):
-        found.append((maps.times[::every], reduce(maps.values[::every])))
+    for done, file in enumerate(_read(paths), start=1):
+        found.append((file.times[::every], reduce(file.values[::every])))
         tell("reading hours", done, len(paths))
     times = np.concatenate([pair[0] for pair in found])
     maps = np.concatenate([pair[1] for pair in found])
