@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cranpm.data.days import needed_days, parse_days
+from cranpm.data.days import ONE_DAY, needed_days, parse_days
 from cranpm.data.prepare import prepare
 from cranpm.region import load_region
 from cranpm.sample.eac4 import write_eac4
@@ -37,9 +37,10 @@ def main() -> None:
     if not raw.exists():
         write_files(world, needed, files)
         shutil.rmtree(files / "cams")
-        simulated = {day.day: day for day in world.days(needed)}
-        for day, one in simulated.items():
-            write_eac4(world.coarse, one, simulated.get(type(day).fromordinal(day.toordinal() + 1)), raw)
+        after = {day: day + ONE_DAY for day in needed}  # whose first instant the hours after 21 UTC need
+        simulated = {day.day: day for day in world.days([*needed, *after.values()])}
+        for day in needed:
+            write_eac4(world.coarse, simulated[day], simulated[after[day]], raw)
     for kind in ("raw", "interpolated", "sharpened"):
         folder, store = out / f"files-{kind}", out / f"{kind}.zarr"
         shutil.copytree(files, folder, dirs_exist_ok=True)
@@ -56,7 +57,7 @@ def sharpen(raw: Path, folder: Path, kind: str, given: argparse.Namespace) -> No
     """Sharpen stretches of days on their own: between them lie gaps."""
     folder.mkdir(parents=True, exist_ok=True)
     for k, text in enumerate(given.days.split(",")):
-        stretch = [day for day in needed_days(parse_days(text))]
+        stretch = needed_days(parse_days(text))
         paths = [str(path) for day in stretch for path in sorted(raw.glob(f"eac4_{day:%Y%m%d}_*.nc"))]
         how = ["--interpolate"] if kind == "interpolated" else ["--time", given.time, "--space", given.space]
         subprocess.run(
