@@ -105,9 +105,11 @@ def sharpen(
     inputs: list[Path] = typer.Argument(help="EAC4 files, zips, or folders of them."),
     out: Path = typer.Option(..., "--out", help="The NetCDF file to write."),
     species: list[str] = typer.Option([], "--species", help="Which, repeated or with commas. [default: all]"),
-    time: Path = typer.Option(Path("sample-time"), "--time", help="The trained temporal network."),
-    space: Path = typer.Option(Path("sample-space"), "--space", help="The trained spatial network."),
-    interpolate: bool = typer.Option(False, "--interpolate", help="Linear and bicubic interpolation instead."),
+    time: str = typer.Option("linear", "--time", help="A trained temporal network's folder, or linear."),
+    space: str = typer.Option(
+        "sample-space", "--space", help="A trained spatial network: a name, a folder, or bicubic."
+    ),
+    interpolate: bool = typer.Option(False, "--interpolate", help="The same as --time linear --space bicubic."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
 ) -> None:
     """Sharpen EAC4 from 0.75 degrees, every 3 hours, to 0.25 degrees, every hour, as one CF NetCDF file.
@@ -128,9 +130,9 @@ def sharpen(
     from cranpm.forecast.torch_engine import pick_device
 
     reanalysis = open_reanalysis(inputs)
-    engine = Engine.plain()
-    if not interpolate:
-        engine = Engine.of(read_sharpener(time, "time"), read_sharpener(space, "space"), pick_device(device))
+    hours = None if interpolate or time == "linear" else read_sharpener(time, "time")
+    detail = None if interpolate or space == "bicubic" else read_sharpener(space, "space")
+    engine = Engine.of(hours, detail, pick_device(device))
     names = [name.strip() for text in species for name in text.split(",") if name.strip()]
     with progress_bar() as tell:
         kept = sharpen_file(reanalysis, engine, out, species=names, tell=tell)

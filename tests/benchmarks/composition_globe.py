@@ -29,8 +29,8 @@ from cranpm.sample.globe import GLOBE, globe_map, write_globe
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--time", type=Path, default=Path("sample-time"))
-    parser.add_argument("--space", type=Path, default=Path("sample-space"))
+    parser.add_argument("--time", default="linear")
+    parser.add_argument("--space", default="sample-space")
     parser.add_argument("--hours", type=int, default=24)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
@@ -39,7 +39,9 @@ def main() -> None:
         source = write_globe(Path(folder) / "globe.nc", range(0, given.hours + 1, 3))
         reanalysis, out = open_reanalysis([source]), Path(folder) / "sharp.nc"
         engine = Engine.of(
-            read_sharpener(given.time, "time"), read_sharpener(given.space, "space"), torch.device("cpu")
+            None if given.time == "linear" else read_sharpener(given.time, "time"),
+            None if given.space == "bicubic" else read_sharpener(given.space, "space"),
+            torch.device("cpu"),
         )
         wall, spent = time.perf_counter(), time.process_time()
         kept = sharpen_file(reanalysis, engine, out)["pm2p5"]

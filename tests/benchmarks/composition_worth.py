@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("region")
     parser.add_argument("out", type=Path)
     parser.add_argument("--days", default="2022-01-10..2022-01-13,2022-07-10..2022-07-13")
-    parser.add_argument("--time", default="sample-time")
+    parser.add_argument("--time", default="linear")
     parser.add_argument("--space", default="sample-space")
     given = parser.parse_args()
     region, out = load_region(given.region), given.out

@@ -158,9 +158,10 @@ def _hours(
 
 def _relative(reanalysis: Reanalysis, engine: Engine, name: str, time: np.datetime64) -> float:
     """Mean of a species over that of the PM2.5 the networks were trained on; 1 for PM2.5 itself."""
-    if name == "pm2p5" or engine.space is None:
+    trained = engine.space or engine.time
+    if name == "pm2p5" or trained is None:
         return 1.0
-    return max(area_mean(reanalysis.map(name, time), reanalysis.grid) / engine.space.mean, 1e-30)
+    return max(area_mean(reanalysis.map(name, time), reanalysis.grid) / trained.mean, 1e-30)
 
 
 def _chosen(reanalysis: Reanalysis, species: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ _AROUND = 16  # coarse pixels that the temporal network sees beyond the map
 
 @dataclass(frozen=True)
 class Engine:
-    """Both networks, ready to run; without them, linear and bicubic interpolation.
+    """Both networks, ready to run; interpolation, linear in time and bicubic in space, in the place of one left out.
 
     Attributes:
         time, space: what was trained, or None.
@@ -32,18 +32,19 @@ class Engine:
 
     time: Sharpener | None
     space: Sharpener | None
-    networks: tuple[Network, Network] | None
+    networks: tuple[Network | None, Network | None]
     device: torch.device
 
     @classmethod
-    def of(cls, time: Sharpener, space: Sharpener, device: torch.device) -> Engine:
-        """The engine of two trained networks."""
-        return cls(time, space, (time.network().to(device), space.network().to(device)), device)
+    def of(cls, time: Sharpener | None, space: Sharpener | None, device: torch.device) -> Engine:
+        """The engine of trained networks."""
+        made = [None if one is None else one.network().to(device) for one in (time, space)]
+        return cls(time, space, (made[0], made[1]), device)
 
     @classmethod
     def plain(cls) -> Engine:
         """Interpolation alone: linear in time, bicubic in space."""
-        return cls(None, None, None, torch.device("cpu"))
+        return cls(None, None, (None, None), torch.device("cpu"))
 
     @property
     def simulated(self) -> bool:
@@ -59,7 +60,8 @@ class Engine:
             relative: mean of the species over that of what the network was trained on, in the unit of the maps.
         """
         times = np.arange(1, HOURS, dtype=np.float32) / HOURS
-        if self.networks is None or self.time is None:
+        network = self.networks[0]
+        if network is None or self.time is None:
             return [((1 - t) * first + t * second).astype(np.float32) for t in times]
         scale = np.float32(self.time.scale * relative)
         around = [surrounded(map / scale, grid, _AROUND, periodic=periodic) for map in (first, second)]
@@ -68,7 +70,7 @@ class Engine:
         found = []
         with torch.inference_mode():
             for t in times:  # one at a time: half the memory
-                guess = self.networks[0](*ends, torch.tensor([t], device=self.device))[0, 0][inside]
+                guess = network(*ends, torch.tensor([t], device=self.device))[0, 0][inside]
                 found.append(np.maximum(guess.float().cpu().numpy(), 0) * scale)
         return found
 
@@ -85,7 +87,7 @@ class Engine:
         def run(tiles: Map) -> Map:
             with torch.inference_mode():
                 coarse = torch.from_numpy(tiles)[:, None].to(self.device)
-                network = self.networks[1] if self.networks else enlarge
+                network = self.networks[1] or enlarge
                 # one tile at a time where every position attends to all: memory grows with the square of a tile
                 alone = isinstance(network, SpatialNetwork) and network.config.attention
                 parts = [network(part) for part in coarse.split(1 if alone else 4)]
