@@ -19,6 +19,8 @@ class TemporalConfig:
         unit: what a 1 of the last layer adds to the normalised map; published 1. Near the size of the corrections,
             training neither jumps about them nor crawls.
         flow_unit: the same for flows, in pixels of the features.
+        whole: whether the last layer of the refinement sees its inputs at full resolution, too. As published it sees
+            features of half of it, enlarged: enough for pictures, too little where a pixel is 75 km.
     """
 
     features: int
@@ -26,6 +28,7 @@ class TemporalConfig:
     levels: int
     unit: float = 1.0
     flow_unit: float = 1.0
+    whole: bool = False
 
     @property
     def multiple(self) -> int:
@@ -55,7 +58,7 @@ class SpatialConfig:
 
 TEMPORAL = {
     "paper": TemporalConfig(features=64, stride=4, levels=1),
-    "small": TemporalConfig(features=16, stride=1, levels=1, unit=0.03, flow_unit=0.1),
+    "small": TemporalConfig(features=16, stride=1, levels=1, unit=0.03, flow_unit=0.1, whole=True),
 }
 SPATIAL = {
     "paper": SpatialConfig(features=32, head=64, blocks=10, attention=True),

@@ -43,7 +43,7 @@ class TemporalNetwork(nn.Module):
         self.coarsest_flow = Hourglass(2 * n, n, 6)
         self.finer_flow = FinerFlow(n, config.flow_unit)
         self.flow_at_t = FlowAtT(n, config.flow_unit)
-        self.refine = Refinement(4 * n // config.stride**2 + 8, n)
+        self.refine = Refinement(4 * n // config.stride**2 + 8, n, whole=config.whole)
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
         """The map at t.
@@ -189,15 +189,16 @@ class FlowAtT(nn.Module):
 class Refinement(nn.Module):
     """A U-Net that gives the mask's logit and the residual of eq. 3; the last layer begins at zero."""
 
-    def __init__(self, incoming: int, n: int) -> None:
+    def __init__(self, incoming: int, n: int, *, whole: bool) -> None:
         super().__init__()
+        self.whole = whole
         self.down_1 = nn.Conv2d(incoming, n, 4, 2, 1)
         self.down_2 = nn.Conv2d(n, 2 * n, 4, 2, 1)
         self.down_3 = nn.Conv2d(2 * n, 4 * n, 4, 2, 1)
         self.deepest = nn.Conv2d(4 * n, 4 * n, 3, 1, 1)
         self.up_1 = nn.Conv2d(6 * n, 2 * n, 3, 1, 1)
         self.up_2 = nn.Conv2d(3 * n, n, 3, 1, 1)
-        self.last = zeroed(nn.Conv2d(n, 2, 3, 1, 1))
+        self.last = zeroed(nn.Conv2d(n + incoming if whole else n, 2, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, incoming, h, w) to (n, 2, h, w); h and w are multiples of 8."""
@@ -206,7 +207,8 @@ class Refinement(nn.Module):
         deep = F.relu(self.deepest(F.relu(self.down_3(two))))
         up = F.relu(self.up_1(torch.cat([F.interpolate(deep, scale_factor=2), two], dim=1)))
         up = F.relu(self.up_2(torch.cat([F.interpolate(up, scale_factor=2), one], dim=1)))
-        return self.last(F.interpolate(up, scale_factor=2))
+        up = F.interpolate(up, scale_factor=2)
+        return self.last(torch.cat([up, x], dim=1) if self.whole else up)
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
