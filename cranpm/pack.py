@@ -73,6 +73,7 @@ class Pack:
     split: Split
     published: dict[str, float | str] | None = None
     published_window: PublishedWindow | None = None
+    sharpened: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,11 @@ class SampleWindow:
 
 @dataclass(frozen=True)
 class Region:
-    """A region pack. `path` is the file it was read from; `published` is empty where nothing is published."""
+    """A region pack.
+
+    `path` is the file it was read from; `published` is empty where nothing is published; `sharpened` are the years
+    whose composition is the sharpened reanalysis.
+    """
 
     name: str
     title: str
@@ -67,6 +71,7 @@ class Region:
     published_window: Window | None
     split: Split
     path: Path | None = None
+    sharpened: tuple[int, ...] = ()
 
     @property
     def given(self) -> str:
@@ -162,6 +167,7 @@ def _region(document: Document[Pack]) -> Region:
         published_window=_published_window(pack.published_window, pack.overlap),
         split=pack.split,
         path=Path(document.source),
+        sharpened=pack.sharpened,
     )
 
 

@@ -35,6 +35,7 @@ def prepare(
         None, "--days", help="2022-01-10..2022-01-17, 2022-01; without, every complete day."
     ),
     sample_window: bool = typer.Option(False, "--sample-window", help="Only the pack's sample window, not all of it."),
+    composition: str = typer.Option("pack", help="CAMS analyses raw or sharpened; pack: as it says for each year."),
 ) -> None:
     """Make a store from a folder of products, or add days to one.
 
@@ -42,17 +43,24 @@ def prepare(
 
     Example: cranpm data prepare india --from downloads --out india.zarr
     """
+    from typing import get_args
+
+    from cranpm.data.composition import Composition
     from cranpm.data.days import format_days, parse_days
     from cranpm.data.prepare import prepare as prepare_store
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
+    from cranpm.errors import CranpmError
     from cranpm.region import load_region
 
+    chosen: Composition | None = next((known for known in get_args(Composition) if known == composition), None)
+    if chosen is None:
+        raise CranpmError(f"--composition {composition}: expected raw, sharpened or pack")
     pack, wanted = load_region(region), parse_days(days) if days else None
     window = pack.window(full=False) if sample_window else None
     before = len(Store.open(out).days) if (out / "zarr.json").exists() else 0
     with progress_bar() as tell:
-        prepare_store(pack, source, out, days=wanted, window=window, progress=tell)
+        prepare_store(pack, source, out, days=wanted, window=window, composition=chosen, progress=tell)
     store = Store.open(out)
     kind = "simulated days" if store.simulated else "days"
     typer.echo(f"{out}: {len(store.days)} {kind} of {store.region}, {len(store.days) - before} of them new")

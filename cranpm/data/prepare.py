@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.data.catalogue import Catalogue
+from cranpm.data.composition import Composition, choose_composition, only_raw
 from cranpm.data.days import ONE_DAY, format_days, shown_days
 from cranpm.data.layout import (
     FORECAST_LEADS,
@@ -47,6 +48,7 @@ def prepare(
     days: Sequence[date] | None = None,
     window: Window | None = None,
     start: date | None = None,
+    composition: Composition = "pack",
     progress: Progress | None = None,
 ) -> Path:
     """Turn a folder of products into a store, or add the days that it lacks.
@@ -58,6 +60,7 @@ def prepare(
         days: the UTC days wanted; without, every day for which the folder holds all products.
         window: the grids; without, those of the simulated files, else the pack's whole domain.
         start: where a new store's time axis starts; without, at the first day.
+        composition: whether CAMS analyses are taken as delivered or sharpened; without, as the pack says by year.
         progress: told after each day.
 
     Returns:
@@ -72,8 +75,13 @@ def prepare(
     if days and ready.issuperset(days):
         return _nothing_to_do(out, header)
     catalogue = Catalogue(source, tell)
+    every = catalogue.files
+    catalogue.files = choose_composition(every, composition, region.sharpened)
     wanted = sorted(set(days or catalogue.complete_days()))
     missing = [day for day in wanted if day not in ready]
+    open_days = missing or ([] if wanted else [day for file in every for day in file.days])
+    if lines := only_raw(every, catalogue.files, open_days):
+        raise CranpmError(f"{source}: {lines[0]}")
     _refuse_missing(catalogue, region, missing, asked=wanted)
     if not missing:
         return _nothing_to_do(out, header)
@@ -146,7 +154,8 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
     for number, day in enumerate(days, start=1):
         try:
             near = {id(file): file for when in (day, day + ONE_DAY) for file in by_day.get(when, ())}
-            record = day_record(list(near.values()), day, writer.header)
+            meant = [file for file in near.values() if file.product != "cams" or day in file.days]
+            record = day_record(meant, day, writer.header)
             writer.write_day(replace(record, stations=at_stations[number - 1]))
             done.add(day)
         except CranpmError as error:

@@ -7,7 +7,7 @@ whichever days are asked for.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +20,14 @@ from cranpm.sample.noise import value_noise
 from cranpm.sample.regrid import Regrid
 from cranpm.sample.transport import Air, Inflow, Transport
 from cranpm.sample.waves import Spectrum, Waves
-from cranpm.sample.weather import FORECAST_LEADS, DayWeather, Weather
+from cranpm.sample.weather import FORECAST_LEADS, HOURS, DayWeather, Weather
 
 Field = NDArray[np.float32]
 
 BLOCK = 24  # days
 _SPIN_UP = 9  # days before a block in which the coarse runs forget their start
 _NEST_SPIN_UP = 3  # the same for the nest
-_CARRY = 1.2  # wind of the mixed layer over the 10 m wind
+CARRY = 1.2  # wind of the mixed layer over the 10 m wind
 _STEPS = 8
 _REACH = 11_000.0  # m over which a source that the nest does not resolve is felt
 
@@ -103,17 +103,16 @@ class Pollution:
         self, day: int, weather: DayWeather, state: Field, nest: Field | None, wanted: bool
     ) -> tuple[Field, Field | None, Field]:
         """The truth one day later on the coarse grid and the nest, and (where wanted) its daily mean at 1 km."""
-        sources = self._sources(day, weather, cams=False)
-        hidden = np.exp(self.climate.hidden * self.hidden.field(self.hidden.amplitudes(_instants(day), *self.key)))
-        mixing = np.clip(weather.mixing * hidden, 80, 3000)
-        u, v = _CARRY * weather.fields["u10"], _CARRY * weather.fields["v10"]
+        sources = self.truth_sources(day, weather)
+        mixing = self.true_mixing(day, weather)
+        u, v = CARRY * weather.fields["u10"], CARRY * weather.fields["v10"]
         rain = weather.fields["tp"] * np.float32(1000)
         local = None if nest is None else self._nest_day(sources, u, v, mixing, rain)
         total, venting = np.zeros(self.ground.nest.shape, np.float32), np.zeros(self.ground.nest.shape, np.float32)
         for hour in range(_STEPS):
             before = state
             air = Air(u[hour], v[hour], mixing[hour], rain[hour], sources.above)
-            state = self.coarse.step(state, air, sources.emission, self._edge(sources.inflow))
+            state = self.coarse.step(state, air, sources.emission, self.edge(sources.inflow))
             if nest is not None and local is not None:
                 airs, emission = local
                 nest = self.nest.step(nest, airs[hour], emission, self._coarse_inflow(before))
@@ -121,6 +120,16 @@ class Pollution:
                 venting += 1 / ((np.hypot(airs[hour].u, airs[hour].v) + 0.7) * airs[hour].mixing)
         truth = self._detail(total / _STEPS, venting / _STEPS, sources) if wanted else total
         return state, nest, truth
+
+    def true_mixing(self, day: int, weather: DayWeather, hours: Sequence[int] = HOURS) -> Field:
+        """Depth of the mixed layer as it is, which no model knows, m, shape (hours, H, W)."""
+        times = day + np.array(hours) / 24
+        hidden = np.exp(self.climate.hidden * self.hidden.field(self.hidden.amplitudes(times, *self.key)))
+        return np.clip(weather.mixing * hidden, 80, 3000)
+
+    def truth_sources(self, day: int, weather: DayWeather) -> _Sources:
+        """Emissions of a day as they are, and the air around."""
+        return self._sources(day, weather, cams=False)
 
     def _nest_day(self, sources: _Sources, u: Field, v: Field, mixing: Field, rain: Field) -> tuple[list[Air], Field]:
         """Air at the eight instants on the nest, and the day's emission there."""
@@ -145,9 +154,9 @@ class Pollution:
         hours = []
         for hour in range(_STEPS):
             hours.append(state)
-            u, v = (_CARRY * weather.fields[name][hour] for name in ("u10", "v10"))
+            u, v = (CARRY * weather.fields[name][hour] for name in ("u10", "v10"))
             air = Air(u, v, mixing[hour], weather.fields["tp"][hour] * 1000, sources.above)
-            state = self.coarse.step(state, air, sources.emission, self._edge(sources.inflow))
+            state = self.coarse.step(state, air, sources.emission, self.edge(sources.inflow))
         profile = (mixing.mean(axis=0) / mixing) ** 0.4
         return state, np.stack(hours) * profile / profile.mean(axis=0)
 
@@ -195,7 +204,7 @@ class Pollution:
         day_of_year = dt.date.fromordinal(day).timetuple().tm_yday
         return fires_of(self.seed, self.realisation, self.climate, self.ground.terrain_grid, day, day_of_year)
 
-    def _edge(self, inflow: Field) -> Inflow:
+    def edge(self, inflow: Field) -> Inflow:
         """Air that enters the coarse domain: as it is at the nearest point inside."""
         height, width = inflow.shape
 

@@ -47,6 +47,7 @@ class Transport:
         deposition: dry deposition velocity, m/s.
         scavenging: share removed by a mm of rain.
         lifetime: days until chemistry or the air above has removed the rest.
+        seconds: length of a step.
     """
 
     grid: Grid
@@ -55,6 +56,7 @@ class Transport:
     deposition: float = 0.0018
     scavenging: float = 0.09
     lifetime: float = 5.0
+    seconds: float = STEP
     _along: tuple[Field, Field] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,8 +66,8 @@ class Transport:
         self._columns = np.arange(width, dtype=np.float32)[None, :]
         per_row = self.grid.step * KM_PER_DEGREE * 1000
         per_column = per_row * np.cos(np.radians(np.clip(self.grid.lats, -85, 85)))[:, None]
-        self._down = np.float32(STEP / per_row)
-        self._right = (STEP / per_column).astype(np.float32)
+        self._down = np.float32(self.seconds / per_row)
+        self._right = (self.seconds / per_column).astype(np.float32)
         north, east = _axis_slope(self.elevation, 0) / -per_row, _axis_slope(self.elevation, 1) / per_column
         steep = np.hypot(north, east)
         turn = np.sqrt(np.minimum(steep / 0.06, 1) * 0.85) / np.maximum(steep, 1e-9)
@@ -78,7 +80,7 @@ class Transport:
         return u - climb * east, v - climb * north
 
     def step(self, concentration: Field, air: Air, emission: Field, inflow: Inflow) -> Field:
-        """PM2.5 three hours later.
+        """PM2.5 a step later.
 
         Args:
             concentration: ug m-3, shape (height, width).
@@ -93,9 +95,9 @@ class Transport:
         source, crest = self._path(emission, back_row, back_column)
         climb = crest - self._nearest(self.elevation, rows, columns)
         passing = np.exp(-np.maximum(climb - 0.6 * air.mixing, 0) / (0.8 * air.mixing))
-        gain = passing * arriving + (1 - passing) * air.above + STEP * source / air.mixing
-        exchange = STEP / (self.lifetime * 86400)
-        loss = STEP * self.deposition / air.mixing + self.scavenging * air.rain
+        gain = passing * arriving + (1 - passing) * air.above + self.seconds * source / air.mixing
+        exchange = self.seconds / (self.lifetime * 86400)
+        loss = self.seconds * self.deposition / air.mixing + self.scavenging * air.rain
         return ((gain + exchange * air.above) / (1 + exchange + loss)).astype(np.float32)
 
     def _path(self, emission: Field, back_row: Field, back_column: Field) -> tuple[Field, Field]:

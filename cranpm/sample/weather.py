@@ -33,7 +33,7 @@ _SHOWERS_PREDICTABLE = 4.0  # the same for showers
 
 @dataclass(frozen=True)
 class DayWeather:
-    """One day of weather on the coarse grid, at HOURS.
+    """One day of weather on the coarse grid, at HOURS (or at the hours the weather was made with).
 
     Attributes:
         fields: u10, v10, t2m, sp, tp of shape (8, H, W); u, v, t, z, q of shape (8, 5, H, W); provider units.
@@ -45,11 +45,19 @@ class DayWeather:
 
 
 class Weather:
-    """The weather of one realisation over one coarse grid."""
+    """The weather of one realisation over one coarse grid, at HOURS or at other hours of each day."""
 
     def __init__(
-        self, climate: Climate, grid: Grid, elevation: Field, land: NDArray[np.bool_], latitude: float, key: tuple
+        self,
+        climate: Climate,
+        grid: Grid,
+        elevation: Field,
+        land: NDArray[np.bool_],
+        latitude: float,
+        key: tuple,
+        hours: tuple[int, ...] = HOURS,
     ):
+        self.hours = hours
         self.climate, self.grid, self.latitude, self.key = climate, grid, latitude, key
         self.elevation, self.land = elevation, land
         storms = Spectrum("storms", 96, 2600, 0.4, climate.lifetime, climate.steering, rossby=True)
@@ -61,8 +69,11 @@ class Weather:
 
     def analysis(self, day: int) -> DayWeather:
         """The weather of a day (proleptic ordinal)."""
-        times = _instants(day)
-        return self._diagnose(day, self.storms.amplitudes(times, *self.key), self.showers.amplitudes(times, *self.key))
+        return self._diagnose(day, *self._amplitudes(day))
+
+    def at_the_ground(self, day: int) -> DayWeather:
+        """As `analysis`, without surface pressure and the levels above: u10, v10, tp, t2m and the mixed layer."""
+        return self._diagnose(day, *self._amplitudes(day), levels=False)
 
     def forecast(self, issued: int) -> list[DayWeather]:
         """The weather forecast issued at a day: for that day itself and each of the three that follow.
@@ -76,8 +87,12 @@ class Weather:
         phase = np.cos(2 * np.pi * (dt.date.fromordinal(day).timetuple().tm_yday - 18) / 365.25)
         return float(0.5 - 0.5 * phase * np.sign(self.latitude or 1))
 
+    def _amplitudes(self, day: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+        times = self._instants(day)
+        return self.storms.amplitudes(times, *self.key), self.showers.amplitudes(times, *self.key)
+
     def _forecast_day(self, issued: int, lead: int) -> DayWeather:
-        times = _instants(issued + lead)
+        times = self._instants(issued + lead)
         lost = {}
         for waves, predictable in ((self.storms, _PREDICTABLE), (self.showers, _SHOWERS_PREDICTABLE)):
             share = 1 - np.exp(-(((times - issued + 0.25) / predictable) ** 1.5))[:, None]
@@ -86,13 +101,15 @@ class Weather:
             lost[waves.spectrum.name] = np.sqrt(1 - share) * real + np.sqrt(share) * other
         return self._diagnose(issued + lead, lost["storms"], lost["showers"])
 
-    def _diagnose(self, day: int, storms: NDArray[np.complex128], showers: NDArray[np.complex128]) -> DayWeather:
-        """All fields of a day from the amplitudes of its waves, each of shape (8, waves)."""
+    def _diagnose(
+        self, day: int, storms: NDArray[np.complex128], showers: NDArray[np.complex128], *, levels: bool = True
+    ) -> DayWeather:
+        """All fields of a day from the amplitudes of its waves, each of shape (hours, waves)."""
         summer, climate, waves = self.summer(day), self.climate, self.storms
         high = storms * np.exp(1j * _TILT)
         kinds = [storms, -1j * waves.ky * storms, 1j * waves.kx * storms, -(waves.kx**2 + waves.ky**2) * storms]
         kinds += [high, -1j * waves.ky * high, 1j * waves.kx * high]
-        maps = waves.field(np.concatenate(kinds)).reshape(7, len(HOURS), *self.grid.shape)
+        maps = waves.field(np.concatenate(kinds)).reshape(7, len(self.hours), *self.grid.shape)
         psi, u, v, vorticity, psi_high, u_high, v_high = maps
         size = between(climate.storms, summer)
         anti = psi / self.calm
@@ -102,9 +119,11 @@ class Weather:
         rain = climate.rain * np.maximum(lift - between(climate.dryness, summer), 0) ** 1.2
         fields = {"u10": u10, "v10": v10, "tp": (rain / 1000).astype(np.float32)}
         warmth = self._warmth(size, psi, psi_high)
-        fields |= self._upper(summer, size, (psi, u, v, psi_high, u_high, v_high), warmth, lift)
+        if levels:
+            fields |= self._upper(summer, size, (psi, u, v, psi_high, u_high, v_high), warmth, lift)
         fields["t2m"] = self._temperature(summer, warmth[:, 3], lift)
-        fields["sp"] = self._pressure(fields["z"][:, 4], fields["t2m"])
+        if levels:
+            fields["sp"] = self._pressure(fields["z"][:, 4], fields["t2m"])
         return DayWeather(fields, self._mixing(summer, anti, np.hypot(u10, v10), warmth[:, 2] - warmth[:, 4]))
 
     def _surface_wind(self, u: Field, v: Field, summer: float) -> tuple[Field, Field]:
@@ -174,9 +193,12 @@ class Weather:
         shape = np.exp(-climate.stagnation * anti - 0.05 * np.clip(stability, -5, 5)) * (0.55 + speed / 7.0)
         return np.clip(depth * shape, 90, 2800).astype(np.float32)
 
+    def _instants(self, day: int) -> NDArray[np.float64]:
+        return day + np.array(self.hours) / 24.0
+
     def _solar_hour(self) -> NDArray[np.float64]:
-        """Local solar time of the eight instants, hours, shape (8, 1, W)."""
-        return np.array(HOURS, float)[:, None, None] + self.grid.lons / 15.0
+        """Local solar time of the instants, hours, shape (hours, 1, W)."""
+        return np.array(self.hours, float)[:, None, None] + self.grid.lons / 15.0
 
 
 def _saturation(t: Field, pressure: Field) -> NDArray[np.floating]:
@@ -191,7 +213,3 @@ def _gradient(elevation: Field, grid: Grid) -> tuple[Field, Field]:
     across = per_row * np.cos(np.radians(grid.lats))[:, None]
     north, east = -np.gradient(elevation, axis=0) / per_row, np.gradient(elevation, axis=1) / across
     return north.astype(np.float32), east.astype(np.float32)
-
-
-def _instants(day: int) -> NDArray[np.float64]:
-    return day + np.array(HOURS) / 24.0

@@ -35,7 +35,7 @@ from cranpm.region import Region
 from cranpm.train.days import Days
 from cranpm.train.interruption import Interruption
 from cranpm.train.keeper import Event, Keeper
-from cranpm.train.module import Training
+from cranpm.train.module import Trained, Training
 from cranpm.train.objective import Weights
 from cranpm.train.optimiser import bfloat16_pays
 from cranpm.train.pasts import give_pasts, make_pasts, simulated_pasts
@@ -330,7 +330,7 @@ def _run(recipe: Recipe, region: Region, digest: str, variant: Variant, seed: in
 class _Nothing(Keeper):
     """Keeps nothing of a run but its averaged weights: the run is short, and is scored when it has ended."""
 
-    def _validate(self, trainer: Trainer, module: Training, step: int) -> None:
+    def _validate(self, trainer: Trainer, module: Trained, step: int) -> None:
         pass
 
     def _save(self, trainer: Trainer) -> None:

@@ -9,13 +9,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from cranpm.train.keeper import Event, Stepped, Validating
-from cranpm.train.session import Plan
+from cranpm.train.keeper import Event, Rmse, Stepped, Validating
+from cranpm.train.session import Folder
 
 
 @contextmanager
-def shown(made: Plan) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[Event], None]]]:
-    """Bars for the preparations and for the steps, and a line for each validation; the first process only."""
+def shown(
+    made: Folder, line: Callable[[Rmse], str] | None = None
+) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[Event], None]]]:
+    """Bars for the preparations and for the steps, and a line for each validation; the first process only.
+
+    Args:
+        made: the run.
+        line: the scores of a validation as text; without, beside those of persistence.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not made.first) as bars:
         lines: dict[str, int] = {}
@@ -31,12 +38,14 @@ def shown(made: Plan) -> Iterator[tuple[Callable[[str, int, int], None], Callabl
             elif isinstance(event, Validating):
                 show("validating", event.done, event.total)
             else:
-                bars.console.print(f"step {event.step}: {_line(event.rmse)}{'  (best so far)' if event.best else ''}")
+                bars.console.print(
+                    f"step {event.step}: {(line or _line)(event.rmse)}{'  (best so far)' if event.best else ''}"
+                )
 
         yield show, tell
 
 
-def _line(rmse: dict[int, tuple[float, float]]) -> str:
+def _line(rmse: Rmse) -> str:
     """Validation RMSE beside persistence, e.g. `T+1 4.41 against 4.95 (-11%)`."""
     parts = [
         f"T+{lead} {model:.2f} against {still:.2f} ({100 * (model / still - 1):+.1f}%)"

@@ -25,13 +25,17 @@ from cranpm.folders import write_whole
 from cranpm.model.checkpoint import Checkpoint, write_checkpoint
 from cranpm.train.detail import detail_shares
 from cranpm.train.interruption import Interruption
-from cranpm.train.module import Training
+from cranpm.train.module import Trained, Training
 from cranpm.train.validation import Scores, validate
 
 if TYPE_CHECKING:
     from cranpm.train.days import Days
 
 CHECKPOINT, LAST, STEPS, HISTORY, RESUME = "checkpoint", "last", "steps.jsonl", "history.json", "resume.ckpt"
+
+
+Rmse = dict[int, tuple[float, float]]
+"""RMSE of the model and of what it must beat, by lead."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Validated:
     """The weights were validated: RMSE of model and persistence by lead, and whether they are the best."""
 
     step: int
-    rmse: dict[int, tuple[float, float]]
+    rmse: Rmse
     best: bool
 
 
@@ -104,7 +108,7 @@ class Keeper(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """All of it, in one order, so that a saved state is always that of a finished step."""
-        assert isinstance(pl_module, Training)
+        assert isinstance(pl_module, Trained)
         step, schedule = trainer.global_step, pl_module.schedule
         pl_module.follow(step - 1)
         self.seconds = time.monotonic() - self._began
@@ -147,11 +151,12 @@ class Keeper(Callback):
         trainer.strategy.barrier()
 
     def _patient(self, module: LightningModule) -> bool:
-        assert isinstance(module, Training)
+        assert isinstance(module, Trained)
         patience = module.schedule.patience
         return patience is None or self._since_best() < patience
 
-    def _validate(self, trainer: Trainer, module: Training, step: int) -> None:
+    def _validate(self, trainer: Trainer, module: Trained, step: int) -> None:
+        assert isinstance(module, Training)
         scores = self._scores(trainer, module)
         rmse, best = scores.rmse(), scores.ratio < self.best_ratio
         if best:

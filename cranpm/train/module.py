@@ -7,11 +7,11 @@ So a run that was killed goes on as if it had not been, and its groups may be sh
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from cranpm.data.dataset import Batch
 from cranpm.errors import CranpmError
@@ -27,55 +27,35 @@ if TYPE_CHECKING:
 
     from cranpm.train.days import Days
 
+N = TypeVar("N", bound=nn.Module)
 TERMS = ("pixel", "frequency", "station")
 """The terms of eq. 6, in the order of `cranpm.train.objective.sums`."""
 
 
-class Training(LightningModule):
-    """The network, the running average of its weights where the recipe asks for one, and their training step.
+class Trained(LightningModule, Generic[N]):
+    """What every trained network shares: its schedule, the running average of its weights, its saved state.
 
     Args:
-        recipe: what to do.
         seed: of the weights and the dropout.
         key: what must agree to resume a run; kept in the saved state.
 
     Attributes:
         schedule: the recipe's in steps, once the data are known.
-        last: of the last step: loss, each term of eq. 6 (unweighted), norm of the gradient, learning rate.
+        last: of the last step: loss, its terms, norm of the gradient, learning rate.
     """
 
     schedule: Schedule
-    weights: Tensor
-    network: CranPM
-    average: CranPM | None
+    network: N
+    average: N | None
 
-    def __init__(self, recipe: Recipe, *, seed: int, key: str) -> None:
+    def __init__(self, *, seed: int, key: str) -> None:
         super().__init__()
-        self.recipe, self.seed, self.key = recipe, seed, key
+        self.seed, self.key = seed, key
         self.last: dict[str, float] = {}
-        self.automatic_optimization = False  # a step runs backwards several times: see `cached_day`
-        weights = recipe.objective
-        self.register_buffer("weights", torch.tensor([weights.pixel, weights.frequency, weights.station]), False)
-
-    def configure_model(self) -> None:
-        """Make the network, the same for the same seed on every device."""
-        days = self._days()
-        self.schedule = days.schedule()
-        with torch.device("cpu"):
-            torch.manual_seed(self.seed)
-            self.network = self.make_network(days)
-            self.average = None
-            if self.schedule.average:
-                self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-
-    def make_network(self, days: Days) -> CranPM:
-        """The network at the start of the run."""
-        network = CranPM(self.recipe.config, days.statistics)
-        start_from_blend(network, days.train, self.seed)
-        return network
+        self.automatic_optimization = False
 
     @property
-    def validated(self) -> CranPM:
+    def validated(self) -> N:
         """What is validated and kept: the averaged weights where there are any."""
         return self.network if self.average is None else self.average
 
@@ -83,42 +63,14 @@ class Training(LightningModule):
         """AdamW over the network."""
         return make_optimiser(self.network, self.schedule)
 
-    def training_step(self, groups: list[Batch], index: int) -> None:
-        """One optimiser step over this device's groups of the step.
-
-        The loss is that of all tiles of the step on all devices: sums over them divided by counts over them.
-        """
-        optimiser, step = self._optimiser(), self.trainer.global_step
+    def begin_step(self) -> LightningOptimizer:
+        """The optimiser at its learning rate of this step, without gradients."""
+        optimiser = self.optimizers()
+        assert not isinstance(optimiser, list)
         for settings in optimiser.param_groups:
-            settings["lr"] = learning_rate(self.schedule, step) * settings.get("share", 1.0)
+            settings["lr"] = learning_rate(self.schedule, self.trainer.global_step) * settings.get("share", 1.0)
         self.network.zero_grad(set_to_none=True)
-        counted = self._over_devices(torch.stack([counts(group) for group in groups]).sum(0).to(self.device))
-        scale = self.weights / counted.clamp_min(1)
-        total = torch.zeros_like(scale)
-        for place, group in enumerate(groups):
-            torch.manual_seed(self._seed_of(step, place))
-            # DDP averages gradients over the devices: times their number, it is the sum.
-            closing, found = run_group(
-                self.network, group.to(self.device), self._sums, scale * self.trainer.world_size,
-                at_once=self.recipe.batch.at_once or self.recipe.batch.tiles_per_day,
-            )  # fmt: skip
-            total += found
-            self._go_back(closing, last=place == len(groups) - 1)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
-        total = self._over_devices(total)
-        means = total / counted.clamp_min(1)
-        if not bool(means.isfinite().all() and norm.isfinite()):
-            raise CranpmError(
-                f"step {step + 1}: loss {means.tolist()}, norm of the gradient {float(norm):g}: not finite, the run "
-                "diverged; lower schedule.learning_rate, or lengthen schedule.warm_up. The state before is kept"
-            )
-        optimiser.step()
-        self.last = {
-            "loss": float(loss(total, counted, self.recipe.objective)),
-            **dict(zip(TERMS, means.tolist(), strict=True)),
-            "gradient_norm": float(norm),
-            "learning_rate": learning_rate(self.schedule, step),
-        }
+        return optimiser
 
     def follow(self, step: int) -> None:
         """Move the averaged weights towards those after a step."""
@@ -138,13 +90,94 @@ class Training(LightningModule):
         """Refuse to go on with other days than the run began with.
 
         Raises:
-            CranpmError: the store or the pack changed since.
+            CranpmError: what is trained on changed since.
         """
         if checkpoint["days"] != self._days().identity():
             raise CranpmError(
                 "the days to train or validate on, their grids or the pack's hotspots changed since this run began; "
                 "give the store it began with, or another --out to start again"
             )
+
+    def averaging(self) -> N | None:
+        """A copy of the network for the running average, or None where the schedule asks for none."""
+        return copy.deepcopy(self.network).eval().requires_grad_(False) if self.schedule.average else None
+
+    def diverged(self, loss: object, norm: Tensor) -> CranpmError:
+        """The error of a step whose loss or gradient is not finite."""
+        return CranpmError(
+            f"step {self.trainer.global_step + 1}: loss {loss}, norm of the gradient {float(norm):g}: not finite, the "
+            "run diverged; lower schedule.learning_rate, or lengthen schedule.warm_up. The state before is kept"
+        )
+
+    def _days(self) -> Any:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+
+class Training(Trained[CranPM]):
+    """The network, the running average of its weights where the recipe asks for one, and their training step.
+
+    Args:
+        recipe: what to do.
+        seed: of the weights and the dropout.
+        key: what must agree to resume a run; kept in the saved state.
+
+    Attributes:
+        last: of the last step: loss, each term of eq. 6 (unweighted), norm of the gradient, learning rate.
+    """
+
+    weights: Tensor
+
+    def __init__(self, recipe: Recipe, *, seed: int, key: str) -> None:
+        super().__init__(seed=seed, key=key)
+        self.recipe = recipe  # a step runs backwards several times: see `cached_day`
+        weights = recipe.objective
+        self.register_buffer("weights", torch.tensor([weights.pixel, weights.frequency, weights.station]), False)
+
+    def configure_model(self) -> None:
+        """Make the network, the same for the same seed on every device."""
+        days = self._days()
+        self.schedule = days.schedule()
+        with torch.device("cpu"):
+            torch.manual_seed(self.seed)
+            self.network = self.make_network(days)
+            self.average = self.averaging()
+
+    def make_network(self, days: Days) -> CranPM:
+        """The network at the start of the run."""
+        network = CranPM(self.recipe.config, days.statistics)
+        start_from_blend(network, days.train, self.seed)
+        return network
+
+    def training_step(self, groups: list[Batch], index: int) -> None:
+        """One optimiser step over this device's groups of the step.
+
+        The loss is that of all tiles of the step on all devices: sums over them divided by counts over them.
+        """
+        optimiser, step = self.begin_step(), self.trainer.global_step
+        counted = self._over_devices(torch.stack([counts(group) for group in groups]).sum(0).to(self.device))
+        scale = self.weights / counted.clamp_min(1)
+        total = torch.zeros_like(scale)
+        for place, group in enumerate(groups):
+            torch.manual_seed(self._seed_of(step, place))
+            # DDP averages gradients over the devices: times their number, it is the sum.
+            closing, found = run_group(
+                self.network, group.to(self.device), self._sums, scale * self.trainer.world_size,
+                at_once=self.recipe.batch.at_once or self.recipe.batch.tiles_per_day,
+            )  # fmt: skip
+            total += found
+            self._go_back(closing, last=place == len(groups) - 1)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
+        total = self._over_devices(total)
+        means = total / counted.clamp_min(1)
+        if not bool(means.isfinite().all() and norm.isfinite()):
+            raise self.diverged(means.tolist(), norm)
+        optimiser.step()
+        self.last = {
+            "loss": float(loss(total, counted, self.recipe.objective)),
+            **dict(zip(TERMS, means.tolist(), strict=True)),
+            "gradient_norm": float(norm),
+            "learning_rate": learning_rate(self.schedule, step),
+        }
 
     def _sums(self, residual: Tensor, part: Batch) -> Tensor:
         return sums(residual, part, self.recipe.objective)
@@ -164,11 +197,3 @@ class Training(LightningModule):
 
     def _over_devices(self, values: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(values, reduce_op="sum")
-
-    def _days(self) -> Days:
-        return self.trainer.datamodule  # type: ignore[attr-defined]
-
-    def _optimiser(self) -> LightningOptimizer:
-        optimiser = self.optimizers()
-        assert not isinstance(optimiser, list)
-        return optimiser

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cranpm.model.network import CranPM
 from cranpm.train.recipe import Schedule
 
 
@@ -20,7 +19,7 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     return schedule.final_learning_rate + (schedule.learning_rate - schedule.final_learning_rate) * wave
 
 
-def make_optimiser(network: CranPM, schedule: Schedule) -> torch.optim.AdamW:
+def make_optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over what is not frozen.
 
     Only the matrices and kernels decay, not biases, norms, tables, alpha, beta and the blend.

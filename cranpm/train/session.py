@@ -37,8 +37,79 @@ from cranpm.train.place import Place, find_place
 from cranpm.train.recipe import Past, Recipe, read_recipe, recipe_hash, recipe_path
 
 
+class Folder:
+    """What every training run shares: the folder it writes to, and how it is gone on with there."""
+
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """What must agree for a run to be resumed."""
+        raise NotImplementedError
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first of the run's processes, which writes and speaks."""
+        return getattr(rank_zero_only, "rank", None) in (0, None)
+
+    def prepare_folder(self, *, resume: bool) -> None:
+        """Make the run's folder, in the first process.
+
+        Raises:
+            CranpmError: it holds a run and none is to be resumed, or the other way round, or the run there has
+                another recipe or seed.
+        """
+        if not self.first:
+            return
+        state = self.folder / RESUME
+        if resume:
+            self._check_resumable(state)
+            return
+        held = [name for name in (RESUME, HISTORY, CHECKPOINT, LAST) if (self.folder / name).exists()]
+        if held:
+            unfinished = RESUME in held
+            raise CranpmError(
+                f"{self.folder}: holds {'an unfinished' if unfinished else 'a finished'} run; "
+                f"{'add --resume, or ' if unfinished else ''}give another folder with --out"
+            )
+        if self.folder.exists() and not self.folder.is_dir():
+            raise CranpmError(f"{self.folder}: a file lies there; give the run a folder with --out")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (STEPS, STATISTICS):  # of a run that was killed before anything was saved
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _check_resumable(self, state: Path) -> None:
+        if not state.is_file():
+            raise CranpmError(f"{self.folder}: no unfinished run there; leave --resume out to start one")
+        try:
+            key = saved_key(state)
+        except Exception as error:
+            raise CranpmError(
+                f"{state}: cannot be read as the state of a run ({str(error).splitlines()[0]}); "
+                "give another --out to start again"
+            ) from error
+        if key != self.key:
+            raise CranpmError(
+                f"{self.folder}: its run has another recipe or seed ({key}, this one is {self.key}); "
+                "give another --out, or the recipe and seed it began with"
+            )
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Take up what a killed run was putting in place of something; what is not the run's is not touched."""
+        for name in (CHECKPOINT, LAST):
+            for old in self.folder.glob(f".{name}.*.old"):
+                if not (self.folder / name).exists():
+                    old.replace(self.folder / name)
+            for left in (*self.folder.glob(f".{name}.*.old"), *self.folder.glob(f".{name}.*.new")):
+                shutil.rmtree(left, ignore_errors=True)
+        for name in (HISTORY, STEPS, STATISTICS, RESUME):
+            for left in self.folder.glob(f".{name}.*part"):
+                left.unlink(missing_ok=True)
+
+
 @dataclass
-class Plan:
+class Plan(Folder):
     """A run that is about to happen.
 
     Attributes:
@@ -72,37 +143,6 @@ class Plan:
     def key(self) -> str:
         """What must agree for a run to be resumed."""
         return f"recipe {self.recipe_sha256[:12]}, seed {self.seed}"
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the first of the run's processes, which writes and speaks."""
-        return getattr(rank_zero_only, "rank", None) in (0, None)
-
-    def prepare_folder(self, *, resume: bool) -> None:
-        """Make the run's folder, in the first process.
-
-        Raises:
-            CranpmError: it holds a run and none is to be resumed, or the other way round, or the run there has
-                another recipe or seed.
-        """
-        if not self.first:
-            return
-        state = self.folder / RESUME
-        if resume:
-            self._check_resumable(state)
-            return
-        held = [name for name in (RESUME, HISTORY, CHECKPOINT, LAST) if (self.folder / name).exists()]
-        if held:
-            unfinished = RESUME in held
-            raise CranpmError(
-                f"{self.folder}: holds {'an unfinished' if unfinished else 'a finished'} run; "
-                f"{'add --resume, or ' if unfinished else ''}give another folder with --out"
-            )
-        if self.folder.exists() and not self.folder.is_dir():
-            raise CranpmError(f"{self.folder}: a file lies there; give the run a folder with --out")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in (STEPS, STATISTICS):  # of a run that was killed before anything was saved
-            (self.folder / name).unlink(missing_ok=True)
 
     def run(self, *, resume: bool, prepared: Progress = silent, tell: Callable[[Event], None] | None = None) -> None:
         """Prepare the days and train, until the steps are done, patience ends or a signal comes.
@@ -139,35 +179,6 @@ class Plan:
     def half(self) -> bool:
         """Whether the run computes in bfloat16."""
         return bfloat16_pays(torch.device(self.place.device))
-
-    def _check_resumable(self, state: Path) -> None:
-        if not state.is_file():
-            raise CranpmError(f"{self.folder}: no unfinished run there; leave --resume out to start one")
-        try:
-            key = saved_key(state)
-        except Exception as error:
-            raise CranpmError(
-                f"{state}: cannot be read as the state of a run ({str(error).splitlines()[0]}); "
-                "give another --out to start again"
-            ) from error
-        if key != self.key:
-            raise CranpmError(
-                f"{self.folder}: its run has another recipe or seed ({key}, this one is {self.key}); "
-                "give another --out, or the recipe and seed it began with"
-            )
-        self._tidy()
-
-    def _tidy(self) -> None:
-        """Take up what a killed run was putting in place of something; what is not the run's is not touched."""
-        for name in (CHECKPOINT, LAST):
-            for old in self.folder.glob(f".{name}.*.old"):
-                if not (self.folder / name).exists():
-                    old.replace(self.folder / name)
-            for left in (*self.folder.glob(f".{name}.*.old"), *self.folder.glob(f".{name}.*.new")):
-                shutil.rmtree(left, ignore_errors=True)
-        for name in (HISTORY, STEPS, STATISTICS, RESUME):
-            for left in self.folder.glob(f".{name}.*part"):
-                left.unlink(missing_ok=True)
 
     def described(self, days: Days) -> Checkpoint:
         """What is known of the network, before any score."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -224,3 +225,48 @@ def test_command_prepares_says_what_is_new_and_refuses_in_one_line(
     assert refused.value.code == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith("error: ") and "2023-01-01" in message
+
+
+@pytest.fixture(scope="module")
+def sharpened(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first day's composition at 0.75 degrees every 3 hours, and a file of it sharpened."""
+    from cranpm.composition.deepcams.files import sharpen_file
+    from cranpm.composition.deepcams.reanalysis import open_reanalysis
+    from cranpm.composition.deepcams.sharpen import Engine
+    from cranpm.sample.eac4 import write_eac4
+
+    folder = tmp_path_factory.mktemp("eac4")
+    today, tomorrow = world.days(DAYS[:2])
+    write_eac4(world.coarse, today, tomorrow, folder / "raw")
+    sharpen_file(open_reanalysis([folder / "raw"]), Engine.plain(), folder / "sharpened.nc")
+    return folder
+
+
+def with_composition(files: Path, tmp_path: Path, *extra: Path) -> Path:
+    """The first days' files with other CAMS files instead."""
+    folder = Path(shutil.copytree(files, tmp_path / "files"))
+    shutil.rmtree(folder / "cams")
+    for path in extra:
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, folder / path.name)
+    return folder
+
+
+def test_sharpened_composition_is_used_where_it_is_wanted(files, sharpened, store, tmp_path):
+    region, folder = load_region("europe"), with_composition(files, tmp_path, *sharpened.iterdir())
+    channel = STORE_CHANNELS.index("pm2p5")
+    raw, sharp = (
+        Store.open(prepare(region, folder, tmp_path / f"{kind}.zarr", days=DAYS[:1], composition=kind))
+        .coarse_day(DAYS[0])[channel]
+        for kind in ("raw", "sharpened")
+    )  # fmt: skip
+    assert not np.allclose(raw, sharp) and np.abs(raw - sharp).max() < 0.5 * sharp.mean()
+    by_year = replace(region, sharpened=(2022,))
+    assert np.array_equal(
+        Store.open(prepare(by_year, folder, tmp_path / "pack.zarr", days=DAYS[:1])).coarse_day(DAYS[0])[channel], sharp
+    )
+
+
+def test_composition_that_is_to_be_sharpened_first_is_refused_with_the_command(files, sharpened, tmp_path):
+    region, folder = load_region("europe"), with_composition(files, tmp_path, sharpened / "raw")
+    with pytest.raises(CranpmError, match=r"2022-01-05 not sharpened.*cranpm composition sharpen eac4_20220105"):
+        prepare(region, folder, tmp_path / "s.zarr", days=DAYS[:1], composition="sharpened")

@@ -14,6 +14,9 @@ from cranpm.data.products.sources import Source
 SIMULATED = "simulated by cranpm"
 """What the sample world writes into the history of each of its files."""
 
+SHARPENED = "sharpened"
+"""How the note on a file that `cranpm composition sharpen` wrote begins; its global attribute is `sharpened_by`."""
+
 PRODUCTS = {
     "era5": "ERA5 analysis",
     "weather_forecast": "weather forecast",

@@ -1,0 +1,1 @@
+"""The coarse composition: sharpening the reanalysis in time and space."""

@@ -1,0 +1,230 @@
+"""The temporal network (XVFI with one channel): a map at any time between two maps.
+
+From the coarsest level down: flow both ways between the maps (`BiFlow`), reversed to the wanted time (`flow.reverse`),
+refined there (`TFlow`), both maps warped along it (eqs. 1 and 2), blended with a mask, and corrected by a residual
+(eq. 3). All levels share everything but the two kinds of BiFlow. At inference, levels above 0 only give flow.
+
+The last layers begin at zero: an untrained network *is* linear interpolation in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cranpm.composition.deepcams.config import TemporalConfig
+from cranpm.composition.deepcams.flow import FLOOR, blend, enlarge, reverse, warp
+
+
+@dataclass(frozen=True)
+class Level:
+    """What the network makes of a level: the map at t, and the refined flows from t to both ends."""
+
+    map: Tensor
+    to_0: Tensor
+    to_1: Tensor
+
+
+class TemporalNetwork(nn.Module):
+    """Two maps and a time between them in, the map of that time out.
+
+    Args:
+        config: its shape.
+    """
+
+    def __init__(self, config: TemporalConfig) -> None:
+        super().__init__()
+        self.config, n = config, config.features
+        self.extract = Features(n, config.stride)
+        self.coarser = nn.Conv2d(n, n, 3, 2, 1)
+        self.coarsest_flow = Hourglass(2 * n, n, 6)
+        self.finer_flow = FinerFlow(n, config.flow_unit)
+        self.flow_at_t = FlowAtT(n, config.flow_unit)
+        self.refine = Refinement(4 * n // config.stride**2 + 8, n, whole=config.whole)
+
+    def forward(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
+        """The map at t.
+
+        Args:
+            first, second: normalised maps at 0 and 1, shape (n, 1, h, w).
+            t: time in (0, 1), shape (n,).
+
+        Returns:
+            Shape (n, 1, h, w).
+        """
+        return self._levels(first, second, t, every=False)[0].map
+
+    def levels(self, first: Tensor, second: Tensor, t: Tensor) -> list[Level]:
+        """The map at t on every level, finest first: what the objective looks at (eq. 4)."""
+        return self._levels(first, second, t, every=True)
+
+    def _levels(self, first: Tensor, second: Tensor, t: Tensor, *, every: bool) -> list[Level]:
+        height, width = first.shape[-2:]
+        time = t.reshape(-1, 1, 1, 1)
+        maps = [(pad(first, self.config.multiple), pad(second, self.config.multiple))]
+        features = [(self.extract(maps[0][0]), self.extract(maps[0][1]))]
+        for _ in range(self.config.levels):
+            maps.append((halve(maps[-1][0]), halve(maps[-1][1])))
+            features.append((self.coarser(features[-1][0]), self.coarser(features[-1][1])))
+        flow: Tensor | None = None
+        found: list[Level] = []
+        for level in range(self.config.levels, -1, -1):
+            bidirectional = self._flow(*features[level], flow)
+            flow = bidirectional[:, :4].detach()
+            if every or level == 0:
+                size = (-(-height // 2**level), -(-width // 2**level))
+                found.append(self._at_level(*maps[level], *features[level], bidirectional, time, size))
+        return found[::-1]
+
+    def _flow(self, f0: Tensor, f1: Tensor, coarser: Tensor | None) -> Tensor:
+        """Flow 0 to 1, flow 1 to 0, two logits of importance: shape (n, 6, h, w)."""
+        if coarser is None:
+            flow, logits = self.coarsest_flow(torch.cat([f0, f1], dim=1)).split([4, 2], dim=1)
+            return torch.cat([self.config.flow_unit * flow, logits], dim=1)
+        return self.finer_flow(f0, f1, enlarge(coarser, 2))
+
+    def _at_level(
+        self, map_0: Tensor, map_1: Tensor, f0: Tensor, f1: Tensor, bidirectional: Tensor, t: Tensor,
+        size: tuple[int, int],
+    ) -> Level:  # fmt: skip
+        stride = self.config.stride
+        forward, backward, logits = bidirectional.split(2, dim=1)
+        z0, z1 = (torch.sigmoid(logits) + FLOOR).split(1, dim=1)
+        to_0, to_1 = self.flow_at_t(f0, f1, *reverse(forward, backward, z0, z1, t))
+        warped = [f0, f1, warp(f0, to_0), warp(f1, to_1)]
+        fine_0, fine_1 = enlarge(to_0, stride), enlarge(to_1, stride)
+        early, late = warp(map_0, fine_0), warp(map_1, fine_1)
+        context = F.pixel_shuffle(torch.cat(warped, dim=1), stride)
+        seen = torch.cat([context, map_0, map_1, early, late, fine_0, fine_1], dim=1)
+        logit, residual = self.refine(seen).split(1, dim=1)
+        whole = blend(early, late, torch.sigmoid(logit), t) + self.config.unit * residual
+        return Level(whole[..., : size[0], : size[1]], to_0, to_1)
+
+
+class Features(nn.Module):
+    """Features of one map, at the stride: a strided convolution is shared by the halvings that it takes."""
+
+    def __init__(self, n: int, stride: int) -> None:
+        super().__init__()
+        self.halvings = stride.bit_length() - 1
+        self.first = nn.Conv2d(1, n, 3, 1, 1)
+        self.strided = nn.Conv2d(n, n, 3, 2, 1) if self.halvings else None
+        self.second = nn.Conv2d(n, n, 3, 1, 1)
+        self.residual = nn.Sequential(Residual(n), Residual(n))
+
+    def forward(self, map: Tensor) -> Tensor:
+        """(n, 1, h, w) to (n, features, h / stride, w / stride)."""
+        x = F.relu(self.first(map))
+        for _ in range(self.halvings):
+            assert self.strided is not None
+            x = F.relu(self.strided(x))
+        x = self.second(x)
+        return x + self.residual(x)
+
+
+class Residual(nn.Module):
+    """Convolution, ReLU, convolution, added to what came in."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(n, n, 3, 1, 1), nn.Conv2d(n, n, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape kept."""
+        return x + self.second(F.relu(self.first(x)))
+
+
+class Hourglass(nn.Module):
+    """Twice down and twice up; the last layer begins at zero."""
+
+    def __init__(self, incoming: int, n: int, outgoing: int) -> None:
+        super().__init__()
+        self.down_1, self.down_2 = nn.Conv2d(incoming, 2 * n, 4, 2, 1), nn.Conv2d(2 * n, 4 * n, 4, 2, 1)
+        self.up_1, self.up_2 = nn.Conv2d(4 * n, 2 * n, 3, 1, 1), nn.Conv2d(2 * n, n, 3, 1, 1)
+        self.last = zeroed(nn.Conv2d(n, outgoing, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, incoming, h, w) to (n, outgoing, h, w); h and w are multiples of 4."""
+        x = F.relu(self.down_2(F.relu(self.down_1(x))))
+        x = F.relu(self.up_1(F.interpolate(x, scale_factor=2)))
+        return self.last(F.relu(self.up_2(F.interpolate(x, scale_factor=2))))
+
+
+class FinerFlow(nn.Module):
+    """Flow between the maps on a level below the coarsest: a correction of what the coarser level found."""
+
+    def __init__(self, n: int, unit: float) -> None:
+        super().__init__()
+        self.unit = unit
+        self.compare = nn.Conv2d(2 * n, n, 3, 1, 1)
+        self.hourglass = Hourglass(2 * n + 4, n, 6)
+
+    def forward(self, f0: Tensor, f1: Tensor, flow: Tensor) -> Tensor:
+        """Flow both ways and logits of importance, shape (n, 6, h, w); `flow` is the coarser one, enlarged."""
+        forward, backward = flow.split(2, dim=1)
+        one = F.relu(self.compare(torch.cat([f0, warp(f1, forward)], dim=1)))
+        two = F.relu(self.compare(torch.cat([f1, warp(f0, backward)], dim=1)))
+        change, logits = self.hourglass(torch.cat([one, two, flow], dim=1)).split([4, 2], dim=1)
+        return torch.cat([flow + self.unit * change, logits], dim=1)
+
+
+class FlowAtT(nn.Module):
+    """TFlow: corrects the reversed flows with what the features look like along them."""
+
+    def __init__(self, n: int, unit: float) -> None:
+        super().__init__()
+        self.unit = unit
+        self.mix, self.hourglass = nn.Conv2d(4 * n + 4, n, 1), Hourglass(n, n, 4)
+
+    def forward(self, f0: Tensor, f1: Tensor, to_0: Tensor, to_1: Tensor) -> tuple[Tensor, Tensor]:
+        """Flows from t to both ends, shape (n, 2, h, w) each."""
+        seen = torch.cat([f0, warp(f0, to_0), warp(f1, to_1), f1, to_0, to_1], dim=1)
+        change_0, change_1 = self.hourglass(F.relu(self.mix(seen))).split(2, dim=1)
+        return to_0 + self.unit * change_0, to_1 + self.unit * change_1
+
+
+class Refinement(nn.Module):
+    """A U-Net that gives the mask's logit and the residual of eq. 3; the last layer begins at zero."""
+
+    def __init__(self, incoming: int, n: int, *, whole: bool) -> None:
+        super().__init__()
+        self.whole = whole
+        self.down_1 = nn.Conv2d(incoming, n, 4, 2, 1)
+        self.down_2 = nn.Conv2d(n, 2 * n, 4, 2, 1)
+        self.down_3 = nn.Conv2d(2 * n, 4 * n, 4, 2, 1)
+        self.deepest = nn.Conv2d(4 * n, 4 * n, 3, 1, 1)
+        self.up_1 = nn.Conv2d(6 * n, 2 * n, 3, 1, 1)
+        self.up_2 = nn.Conv2d(3 * n, n, 3, 1, 1)
+        self.last = zeroed(nn.Conv2d(n + incoming if whole else n, 2, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, incoming, h, w) to (n, 2, h, w); h and w are multiples of 8."""
+        one = F.relu(self.down_1(x))
+        two = F.relu(self.down_2(one))
+        deep = F.relu(self.deepest(F.relu(self.down_3(two))))
+        up = F.relu(self.up_1(torch.cat([F.interpolate(deep, scale_factor=2), two], dim=1)))
+        up = F.relu(self.up_2(torch.cat([F.interpolate(up, scale_factor=2), one], dim=1)))
+        up = F.interpolate(up, scale_factor=2)
+        return self.last(torch.cat([up, x], dim=1) if self.whole else up)
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """A layer that gives zero until it is trained."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def halve(map: Tensor) -> Tensor:
+    """A map on a grid coarser by two: bicubic, antialiased."""
+    return F.interpolate(map, scale_factor=0.5, mode="bicubic", antialias=True)
+
+
+def pad(map: Tensor, multiple: int) -> Tensor:
+    """Continue a map below and to the right with its edge, up to multiples of a number."""
+    height, width = map.shape[-2:]
+    return F.pad(map, (0, -width % multiple, 0, -height % multiple), mode="replicate")
