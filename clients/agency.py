@@ -13,6 +13,7 @@ import json
 import resource
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,7 @@ from cranpm.model.network import CranPM
 from cranpm.model.registry import load
 from cranpm.region import load_region
 from cranpm.train.optimiser import bfloat16_pays
-from cranpm.train.validation import validate
+from cranpm.train.validation import Scores, validate
 
 FILE = "agency.yaml"
 
@@ -73,10 +74,16 @@ class AgencyFile:
 
 @dataclass(frozen=True)
 class Score:
-    """RMSE over some days, mean over leads, ug m-3: of a network and of persistence."""
+    """RMSE over some days, mean over leads, ug m-3: of a network and of persistence.
+
+    Attributes:
+        rmse, persistence: see above.
+        daily: the network's mean squared error on each of the days, ug2 m-6.
+    """
 
     rmse: float
     persistence: float
+    daily: tuple[float, ...]
 
 
 class Agency:
@@ -147,8 +154,16 @@ class Agency:
 
     def score(self, network: CranPM, examples: Examples) -> Score:
         """RMSE on held-out examples, mean over the leads."""
-        found = validate(network, examples, self.recipe.validation, half=self.half).rmse().values()
-        return Score(float(np.mean([own for own, _ in found])), float(np.mean([still for _, still in found])))
+        validation = self.recipe.validation
+        parts = len(list(examples.sweep(every=validation.every, tiles=validation.tiles)))
+        each = [
+            validate(network, examples, validation, half=self.half, rank=part, ranks=parts) for part in range(parts)
+        ]
+        found = sum(each, Scores()).rmse().values()
+        return Score(
+            float(np.mean([own for own, _ in found])), float(np.mean([still for _, still in found])),
+            _daily(each, len(examples.starts[:: validation.every])),
+        )  # fmt: skip
 
     def answer(self, order: Order, tensors: Tensors) -> Reply:
         """What an agency does in a round: score what came, train on it, answer.
@@ -224,6 +239,13 @@ class Agency:
 
     def _path(self, path: Path) -> Path:
         return path if path.is_absolute() else self.folder / path
+
+
+def _daily(parts: Sequence[Scores], days: int) -> tuple[float, ...]:
+    """Mean squared error of each day; a day's leads may be parts of their own."""
+    apart = len(parts) // days
+    whole = [sum(parts[k : k + apart], Scores()) for k in range(0, len(parts), apart)]
+    return tuple(sum(day.model.values()) / max(sum(day.pixels.values()), 1) for day in whole)
 
 
 def _digest(values: object) -> str:

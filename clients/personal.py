@@ -1,6 +1,6 @@
 """After the last round an agency compares what it could use, on its own days, and keeps the best as an adapter.
 
-Chosen by the selection days, reported on the scoring days; the two share no day, and neither was trained on. How much
+Chosen by the selection days (`choose`), reported on the scoring days; no day is in both, or was trained on. How much
 of a change counts is chosen, too, and alike for all: weeks that are more or less polluted than usual teach too much.
 FOLDER/choice.json    the four scores on both, and the recommendation
 FOLDER/adapter/       the winner, for `--adapter`; none where the base did best
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cranpm.adapt.local_data import BASELINES
 from cranpm.clients.book import CONFIG, WEIGHTS
-from cranpm.clients.choice import ADAPTER, FILE, KINDS, PICTURE, STRENGTHS, Choice
+from cranpm.clients.choice import ADAPTER, FILE, PICTURE, STRENGTHS, Choice, choose
 from cranpm.clients.message import Order, Tensors
 from cranpm.clients.method import UP
 from cranpm.clients.peft_config import peft_config
@@ -34,7 +34,7 @@ from cranpm.model.adapter import Adapter, read_adapter, write_manifest
 from cranpm.model.network import CranPM
 
 if TYPE_CHECKING:
-    from cranpm.clients.agency import Agency
+    from cranpm.clients.agency import Agency, Score
 
 ALONE = "alone"
 
@@ -60,19 +60,21 @@ def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
         )  # fmt: skip
     found = {"zero_shot": first, "local": local, "global": together, "personal": read_tensors(network)}
     select: dict[str, float] = {}
+    daily: dict[str, tuple[float, ...]] = {}
     score: dict[str, float] = {}
     strengths: dict[str, float] = {}
     for kind, values in found.items():
-        tried = {}
+        tried: dict[float, Score] = {}
         for strength in STRENGTHS if kind != "zero_shot" else (1.0,):
             put_tensors(network, weakened(values, strength))
-            tried[strength] = agency.score(network, agency.data.held_out).rmse
-        strengths[kind] = min(tried, key=lambda strength: tried[strength])
-        select[kind], found[kind] = tried[strengths[kind]], weakened(values, strengths[kind])
+            tried[strength] = agency.score(network, agency.data.held_out)
+        best = min(tried, key=lambda strength: tried[strength].rmse)
+        strengths[kind], select[kind], daily[kind] = best, tried[best].rmse, tried[best].daily
+        found[kind] = weakened(values, best)
         put_tensors(network, found[kind])
         scored = agency.score(network, agency.scoring)
         score[kind], still = scored.rmse, scored.persistence
-    chosen = min(KINDS, key=lambda kind: select[kind])
+    chosen = choose(daily)
     shares = agency.shares
     base = agency.recipe.base
     choice = Choice(

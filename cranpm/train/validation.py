@@ -39,6 +39,13 @@ class Scores:
             self.persistence[lead] = self.persistence.get(lead, 0.0) + float(still[mine].square().sum())
             self.pixels[lead] = self.pixels.get(lead, 0) + int(batch.valid[mine].sum())
 
+    def __add__(self, other: Scores) -> Scores:
+        """The scores of more days."""
+        pairs = zip(
+            (self.model, self.persistence, self.pixels), (other.model, other.persistence, other.pixels), strict=True
+        )
+        return Scores(*({k: a.get(k, 0) + b.get(k, 0) for k in (*a, *b)} for a, b in pairs))
+
     def over_devices(self, leads: tuple[int, ...], reduce: Callable[[Tensor], Tensor]) -> Scores:
         """The scores of all devices together; `reduce` sums a tensor over them."""
         parts = (self.model, self.persistence, self.pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cranpm.clients.choice import KINDS, STRENGTHS, Choice
+from cranpm.clients.choice import KINDS, STRENGTHS, Choice, choose
 from cranpm.clients.personal import weakened
 
 A, B = "base_model.model.x.lora_A.weight", "base_model.model.x.lora_B.weight"
@@ -30,3 +30,19 @@ def test_whatever_is_chosen_the_recommendation_compares_it_with_the_base_and_wit
     made = Choice(kind, dict.fromkeys(KINDS, 1.0), scores, scores, 9.0, "", "", False)
     assert "RMSE 4.00" in made.sentence and "the base" in made.sentence and "alone" in made.sentence
     assert "simulated" not in made.sentence and made.scalars()["chosen"] == KINDS.index(kind)
+
+
+def test_going_alone_must_be_surely_better_than_staying_together():
+    together = [4.0, 9.0, 5.0, 8.0, 4.0, 9.0]
+    luck = [4.0, 2.0, 5.5, 8.5, 4.5, 9.0]  # better on the whole, by one day
+    sure = [value - 1 - 0.1 * k for k, value in enumerate(together)]
+    plain = {"zero_shot": [10.0] * 6, "global": together}
+    assert choose(plain | {"local": luck, "personal": together}) == "global"
+    assert choose(plain | {"local": luck, "personal": sure}) == "personal"
+    assert choose(plain | {"local": [v - 1 for v in sure], "personal": sure}) == "local"
+
+
+def test_an_adapter_that_is_worse_than_the_base_is_not_kept():
+    daily = {"zero_shot": [4.0, 5.0], "global": [5.0, 5.0], "local": [4.0, 5.0], "personal": [6.0, 6.0]}
+    assert choose(daily) == "zero_shot"
+    assert choose({kind: values[:1] for kind, values in daily.items()}) == "zero_shot"  # one day proves nothing
