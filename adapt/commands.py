@@ -39,11 +39,11 @@ def run_adapt(
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Adapt a base without training.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Adapt a model to a region's own days: low-rank updates (LoRA) of its attention and MLPs, all else frozen.
+    """Adapt a model to a region's own days: low-rank updates (LoRA), and the parts of the settings; all else frozen.
 
     The local days are cut into blocks: some are trained on, the others decide which weights are kept and when to
-    stop. What is kept is a folder of some hundred kilobytes, to be used with --adapter by `cranpm forecast` and
-    `cranpm region eval` and judged by `cranpm adapter compare`. A run that was killed goes on with --resume.
+    stop. What is kept is a small folder, to be used with --adapter by `cranpm forecast` and `cranpm region eval` and
+    judged by `cranpm adapter compare`. A run that was killed goes on with --resume.
 
     Example: cranpm adapt india --data india.zarr --months 3
 
