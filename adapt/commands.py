@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cranpm.options import leaf, plain_warnings
+from cranpm.options import DeviceOption, RegionArgument, leaf, plain_warnings
 
 
 def run_adapt(
-    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
+    region: RegionArgument,
     data: Annotated[Path | None, typer.Option(help="A prepared store; without it simulated days of the pack.")] = None,
     base: Annotated[str, typer.Option(help="A registered model or a checkpoint folder.")] = "europe-sample",
     months: Annotated[
@@ -37,13 +37,13 @@ def run_adapt(
     seed: Annotated[int, typer.Option(min=0, help="Of the updates and of the examples.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run beside --out.")] = False,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Adapt a base without training.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
-    """Adapt a model to a region's own days: low-rank updates (LoRA) of its attention and MLPs, all else frozen.
+    """Adapt a model to a region's own days: low-rank updates (LoRA), and the parts of the settings; all else frozen.
 
     The local days are cut into blocks: some are trained on, the others decide which weights are kept and when to
-    stop. What is kept is a folder of some hundred kilobytes, to be used with --adapter by `cranpm forecast` and
-    `cranpm region eval` and judged by `cranpm adapter compare`. A run that was killed goes on with --resume.
+    stop. What is kept is a small folder, to be used with --adapter by `cranpm forecast` and `cranpm region eval` and
+    judged by `cranpm adapter compare`. A run that was killed goes on with --resume.
 
     Example: cranpm adapt india --data india.zarr --months 3
 

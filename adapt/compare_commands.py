@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cranpm.options import leaf, parse_leads, plain_warnings
+from cranpm.options import (
+    BaselinesOption,
+    DataOption,
+    DeviceOption,
+    LeadsOption,
+    RegionArgument,
+    leaf,
+    parse_leads,
+    plain_warnings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def run_compare(
-    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
-    data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
+    region: RegionArgument,
+    data: DataOption = None,
     adapters: Annotated[
         list[Path] | None, typer.Option(help="Folders of adapters, and of checkpoints made with adapt --full.")
     ] = None,
@@ -29,13 +38,13 @@ def run_compare(
         typer.Option(help="Issue days: dates, A..B, months; without, all that no adapter was trained on."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every N-th of the days.")] = 1,
-    leads: Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")] = ["1", "2", "3"],  # noqa: B006
+    leads: LeadsOption = ["1", "2", "3"],  # noqa: B006
     thresholds: Annotated[
         list[str] | None, typer.Option(help="High days, ug/m3, such as 60 120; without, from the pack's index.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the report; without, reports/compare-<region>.")] = None,
-    baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    baselines: BaselinesOption = None,
+    device: DeviceOption = "auto",
 ) -> None:
     """Zero-shot, adapters, full fine-tuning and baselines on the same held-out days, and which of them to use.
 

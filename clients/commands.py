@@ -78,11 +78,13 @@ def simulate(
     if wrong := next((v for v, known in ((method, METHODS), (robust, ROBUST)) if v not in known), None):
         raise CranpmError(f"'{wrong}': expected one of {', '.join(METHODS)} and one of {', '.join(ROBUST)}")
     wanted = QUICK if quick else Simulation()
-    wanted = replace(wanted, rounds=rounds or wanted.rounds, steps=steps or wanted.steps, seed=seed, base=base)
-    wanted = replace(wanted, method=cast("Method", method), robust=cast("Robust", robust))
+    plan = replace(
+        wanted.plan, rounds=rounds or wanted.plan.rounds, steps=steps or wanted.plan.steps, seed=seed, base=base,
+        method=cast("Method", method), robust=cast("Robust", robust),
+    )  # fmt: skip
     with progress_bar() as tell:
         if not resume:
-            prepare(wanted, out, cache_folder(), tell)
+            prepare(replace(wanted, plan=plan), out, cache_folder(), tell)
         planned = read_federation(out).rounds
 
         def told(line: Line) -> None:

@@ -57,8 +57,8 @@ class Federation:
     method: Method = "fedavg"
     robust: Robust = "clip"
     rounds: int = 5
-    steps: int = 8
-    personal: int = 16
+    steps: int = 6
+    personal: int = 18
     proximal: float = 0.01
     least: int = 2
     timeout: float = 3600.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from html import escape
@@ -16,7 +15,7 @@ from cranpm.clients.message import LAST_SCALARS
 from cranpm.clients.status import choices, rejected
 from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
-from cranpm.verify.page import banner, facts, page, table
+from cranpm.verify.page import banner, facts, figure, page, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +60,7 @@ def _document(folder: Path, lines: Sequence[Line], plan: Federation) -> str:
     )
     body += _chosen(folder)
     for picture in sorted(folder.glob(f"agencies/*/{PICTURE}")):
-        body += [f"<h3>{escape(picture.parent.name)}</h3>", _image(picture.read_bytes(), "before and after")]
+        body += [f"<h3>{escape(picture.parent.name)}</h3>", figure(picture, "", "before and after")]
     return page(title, body)
 
 
@@ -72,8 +71,8 @@ def _curves(lines: Sequence[Line]) -> str:
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    drawn = Figure(figsize=(10.5, 3.2), layout="constrained")
+    left, right = drawn.subplots(1, 2)
     _draw_scores(left, lines)
     known = [line for line in lines if line.aggregation_error is not None]
     right.plot([line.round for line in known], [100 * (line.aggregation_error or 0) for line in known], "o-", color="k")
@@ -81,8 +80,8 @@ def _curves(lines: Sequence[Line]) -> str:
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
     held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=130)
-    return _image(held.getvalue(), "Curves by round")
+    drawn.savefig(held, format="png", dpi=130)
+    return figure(held.getvalue(), "", "Curves by round")
 
 
 def _draw_scores(axes: Axes, lines: Sequence[Line]) -> None:
@@ -135,7 +134,3 @@ def _chosen(folder: Path) -> list[str]:
     heads = ("agency", *(kind.replace("_", "-") for kind in KINDS), "keeps")
     note = "<p class=note>RMSE on scoring days, mean over leads; chosen by other days, the selection days.</p>"
     return ["<h2>What each agency keeps</h2>", table(heads, rows, narrow=True), note]
-
-
-def _image(data: bytes, alt: str) -> str:
-    return f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(data).decode()}"></figure>'

@@ -8,7 +8,7 @@ from datetime import date
 
 from cranpm.adapt.local_days import LocalDays, divide
 from cranpm.adapt.settings import Blocks
-from cranpm.data.days import ONE_DAY, shown_days
+from cranpm.data.days import ONE_DAY, shown_days, stretches
 from cranpm.errors import CranpmError
 
 
@@ -44,7 +44,7 @@ def share(days: Sequence[date], blocks: Blocks, leads: Sequence[int]) -> Shares:
         CranpmError: there are too few days for an example of each kind.
     """
     local = divide(days, blocks, leads)
-    runs = _runs(local.held_out, set(local.train), days)
+    runs = stretches(local.held_out)
     if len(runs) == 1:
         middle = len(runs[0]) // 2
         runs = [runs[0][:middle], runs[0][middle:]]
@@ -57,18 +57,3 @@ def share(days: Sequence[date], blocks: Blocks, leads: Sequence[int]) -> Shares:
                 f"days after it; held-out blocks of at least {2 * (max(leads) + 2)} days are needed"
             )
     return Shares(local.train, select, score)
-
-
-def _runs(held_out: Sequence[date], train: set[date], days: Sequence[date]) -> list[list[date]]:
-    """Held-out days in the blocks that training days part."""
-    runs: list[list[date]] = []
-    fresh, kept = True, set(held_out)
-    for day in sorted(days):
-        if day in train:
-            fresh = True
-        elif day in kept:
-            if fresh:
-                runs.append([])
-            runs[-1].append(day)
-            fresh = False
-    return runs

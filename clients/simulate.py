@@ -7,7 +7,7 @@ OUT/agencies/NAME/                                                       each ag
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from cranpm.adapt.local_data import BASELINES
 from cranpm.clients.agency import FILE as AGENCY
 from cranpm.clients.book import LINES, Line
 from cranpm.clients.federation import FILE as FEDERATION
-from cranpm.clients.federation import SETTINGS, Robust
-from cranpm.clients.method import Method
+from cranpm.clients.federation import SETTINGS, Federation
 from cranpm.clients.places import PLACES, agency_days, make_stores, public_days
 from cranpm.data.days import format_days
 from cranpm.data.progress import Progress
@@ -26,7 +25,6 @@ from cranpm.errors import CranpmError
 from cranpm.folders import write_whole
 
 AGENCIES = "agencies"
-LENIENT = 0.02
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,15 @@ class Simulation:
     """What is simulated.
 
     Attributes:
-        method, robust, rounds, steps, personal, seed: as in `federation.yaml`.
+        plan: what `federation.yaml` will say, but for settings and public days.
         days: each agency's own days.
-        base: the model that is adapted.
     """
 
-    method: Method = "fedavg"
-    robust: Robust = "clip"
-    rounds: int = 5
-    steps: int = 6
-    personal: int = 18
-    seed: int = 0
+    plan: Federation = field(default_factory=lambda: Federation(least=3))
     days: int = 148
-    base: str = "europe-sample"
 
 
-QUICK = Simulation(rounds=2, steps=1, personal=1, days=37)
+QUICK = Simulation(Federation(least=3, rounds=2, steps=1, personal=1), days=37)
 """A federation that only shows that everything works."""
 
 
@@ -62,7 +53,8 @@ def prepare(wanted: Simulation, out: Path, cache: Path, tell: Progress) -> None:
     if (out / LINES).exists():
         raise CranpmError(f"{out}: holds a federation already; go on with --resume, or give another --out")
     own, public = agency_days(wanted.days), public_days(wanted.days)
-    stores = make_stores(PLACES, (*own, *public), wanted.seed, cache, tell)
+    plan = wanted.plan
+    stores = make_stores(PLACES, (*own, *public), plan.seed, cache, tell)
     write_whole(out / "settings.yaml", SETTINGS.read_bytes())
     for place in PLACES:
         _write(
@@ -71,18 +63,13 @@ def prepare(wanted: Simulation, out: Path, cache: Path, tell: Progress) -> None:
                 "name": place.name,
                 "region": place.region,
                 "data": str(stores[place.name]),
-                "base": wanted.base,
+                "base": plan.base,
                 "settings": "../../settings.yaml",
                 "days": format_days(own),
             },
         )
     shown = [{"region": p.region, "data": str(stores[p.name]), "days": format_days(public)} for p in PLACES]
-    named = ("method", "robust", "rounds", "steps", "personal", "seed", "base")
-    plan = {name: getattr(wanted, name) for name in named}
-    _write(
-        out / FEDERATION,
-        {**plan, "least": 3, "tolerance": LENIENT, "settings": "settings.yaml", "public": shown},
-    )
+    _write(out / FEDERATION, {**asdict(plan), "settings": "settings.yaml", "public": shown})
 
 
 def run(

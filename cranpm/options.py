@@ -1,4 +1,4 @@
-"""Options that take several values, as a person types them: `--leads 1 2 3`, `--leads 1,2,3` or repeated."""
+"""Options that several commands share, and those that take several values: `--leads 1 2 3`, `1,2,3` or repeated."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import click
 import typer
 from typer.core import TyperCommand
 
 from cranpm.errors import CranpmError
+
+RegionArgument = Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")]
+DataOption = Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")]
+LeadsOption = Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")]
+ModelOption = Annotated[str | None, typer.Option(help="A registered model or a checkpoint folder. [europe-sample]")]
+BundleOption = Annotated[Path | None, typer.Option(help="A bundle instead of a model: runs without torch.")]
+KeyOption = Annotated[Path | None, typer.Option(help="A public key that must have signed the bundle.")]
+AdapterOption = Annotated[Path | None, typer.Option(help="An adapter folder, to put on the model.")]
+BaselinesOption = Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")]
+RandomOption = Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+RuntimeOption = Annotated[str, typer.Option(help="auto, cpu, cuda; with a bundle tensorrt, openvino.")]
 
 SPREAD = {
     "--leads": re.compile(r"\d+(,\d+)*,?"),

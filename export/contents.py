@@ -19,6 +19,7 @@ from cranpm.model.adapter import Adapter
 from cranpm.model.checkpoint import Checkpoint, to_manifest
 from cranpm.model.network import CranPM
 from cranpm.region import Region
+from cranpm.verify.fitting import baselines_path
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def bundle_files(order: Order, parts: Parts, network: CranPM) -> dict[str, Conte
             raise CranpmError(f"pack '{region.name}' has no file to put into the bundle; load it from one")
         packs[region.name] = {"pack": f"{region.name}.yaml"}
         files[f"{region.name}.yaml"] = region.path
-        fitted = region.path.parent / f"{region.name}.baselines.nc"
+        fitted = baselines_path(region)
         if fitted.is_file():
             packs[region.name]["baselines"] = fitted.name
             files[fitted.name] = fitted

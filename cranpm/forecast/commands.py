@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cranpm.options import leaf, parse_leads, plain_warnings
+from cranpm.options import (
+    AdapterOption,
+    BaselinesOption,
+    BundleOption,
+    DataOption,
+    KeyOption,
+    LeadsOption,
+    ModelOption,
+    RandomOption,
+    RegionArgument,
+    RuntimeOption,
+    leaf,
+    parse_leads,
+    plain_warnings,
+)
 
 if TYPE_CHECKING:
     from cranpm.data.progress import Progress
@@ -25,21 +39,19 @@ Form = Literal["netcdf", "zarr"]
 
 
 def run_forecast(
-    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
+    region: RegionArgument,
     date: Annotated[str, typer.Option(help="Day t, the last day that is known: YYYY-MM-DD, UTC.")],
-    leads: Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")] = ["1", "2", "3"],  # noqa: B006
-    model: Annotated[
-        str | None, typer.Option(help="A registered model or a checkpoint folder. [europe-sample]")
-    ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="A bundle instead of a model: runs without torch.")] = None,
-    data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
+    leads: LeadsOption = ["1", "2", "3"],  # noqa: B006
+    model: ModelOption = None,
+    bundle: BundleOption = None,
+    data: DataOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("forecasts"),
     format: Annotated[Form, typer.Option(help="netcdf or zarr.")] = "netcdf",
-    random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda; with a bundle tensorrt, openvino.")] = "auto",
-    baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
-    adapter: Annotated[Path | None, typer.Option(help="An adapter folder, to put on the model.")] = None,
-    require_key: Annotated[Path | None, typer.Option(help="A public key that must have signed the bundle.")] = None,
+    random_weights: RandomOption = False,
+    device: RuntimeOption = "auto",
+    baselines: BaselinesOption = None,
+    adapter: AdapterOption = None,
+    require_key: KeyOption = None,
 ) -> None:
     """Forecast the 1 km PM2.5 maps of the days after a date.
 

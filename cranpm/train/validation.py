@@ -41,10 +41,12 @@ class Scores:
 
     def __add__(self, other: Scores) -> Scores:
         """The scores of more days."""
-        pairs = zip(
-            (self.model, self.persistence, self.pixels), (other.model, other.persistence, other.pixels), strict=True
+        leads = (*self.pixels, *other.pixels)
+        return Scores(
+            {lead: self.model.get(lead, 0.0) + other.model.get(lead, 0.0) for lead in leads},
+            {lead: self.persistence.get(lead, 0.0) + other.persistence.get(lead, 0.0) for lead in leads},
+            {lead: self.pixels.get(lead, 0) + other.pixels.get(lead, 0) for lead in leads},
         )
-        return Scores(*({k: a.get(k, 0) + b.get(k, 0) for k in (*a, *b)} for a, b in pairs))
 
     def over_devices(self, leads: tuple[int, ...], reduce: Callable[[Tensor], Tensor]) -> Scores:
         """The scores of all devices together; `reduce` sums a tensor over them."""

@@ -9,14 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cranpm.options import leaf, parse_leads, plain_warnings
+from cranpm.options import (
+    AdapterOption,
+    BaselinesOption,
+    BundleOption,
+    DataOption,
+    DeviceOption,
+    KeyOption,
+    LeadsOption,
+    ModelOption,
+    RandomOption,
+    RegionArgument,
+    RuntimeOption,
+    leaf,
+    parse_leads,
+    plain_warnings,
+)
 
 if TYPE_CHECKING:
     from cranpm.forecast.engine import EngineSpec
 
 
 def run_fit(
-    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
+    region: RegionArgument,
     years: Annotated[str, typer.Option(help="Years such as 2017,2018; without, the pack's training years.")] = "",
     data: Annotated[Path | None, typer.Option(help="A prepared store; without it the sample world.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file; without it <name>.baselines.nc beside the pack.")] = None,
@@ -52,22 +67,20 @@ fit = leaf(run_fit)
 
 
 def run_evaluate(
-    region: Annotated[str, typer.Argument(help="A shipped region or the path of a pack.")],
-    model: Annotated[
-        str | None, typer.Option(help="A registered model or a checkpoint folder. [europe-sample]")
-    ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="A bundle instead of a model: runs without torch.")] = None,
-    data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
+    region: RegionArgument,
+    model: ModelOption = None,
+    bundle: BundleOption = None,
+    data: DataOption = None,
     days: Annotated[
         list[str] | None, typer.Option(help="Issue days: dates, A..B, months; without, the pack's days.")
     ] = None,
-    leads: Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")] = ["1", "2", "3"],  # noqa: B006
+    leads: LeadsOption = ["1", "2", "3"],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Folder of the report; without, reports/<region>.")] = None,
-    baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
-    random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda; with a bundle tensorrt, openvino.")] = "auto",
-    adapter: Annotated[Path | None, typer.Option(help="An adapter folder, to put on the model.")] = None,
-    require_key: Annotated[Path | None, typer.Option(help="A public key that must have signed the bundle.")] = None,
+    baselines: BaselinesOption = None,
+    random_weights: RandomOption = False,
+    device: RuntimeOption = "auto",
+    adapter: AdapterOption = None,
+    require_key: KeyOption = None,
 ) -> None:
     """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
 
@@ -149,18 +162,18 @@ def shared_days(spec: EngineSpec, days: Sequence[dt.date], leads: Sequence[int])
 def run_intervene(
     model: Annotated[str, typer.Argument(help="A registered model or a checkpoint folder.")],
     region: Annotated[str, typer.Option(help="A shipped region or the path of a pack.")] = "europe",
-    data: Annotated[Path | None, typer.Option(help="A prepared store; without it the pack's simulated sample.")] = None,
+    data: DataOption = None,
     days: Annotated[
         list[str] | None, typer.Option(help="Issue days: dates, A..B, months; without, the pack's days.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every N-th of the days.")] = 1,
-    leads: Annotated[list[str], typer.Option(help="Days ahead, such as 1 2 3 or 1,2,3.")] = ["1", "2", "3"],  # noqa: B006
+    leads: LeadsOption = ["1", "2", "3"],  # noqa: B006
     out: Annotated[Path, typer.Option(help="Folder of the days' lines, the table and the picture.")] = Path(
         "docs/ablations"
     ),
-    baselines: Annotated[Path | None, typer.Option(help="Fitted baselines other than the pack's.")] = None,
-    random_weights: Annotated[bool, typer.Option("--random-weights", help="Run a network without training.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    baselines: BaselinesOption = None,
+    random_weights: RandomOption = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """What a trained model does with its inputs: turn the wind, flatten the terrain, take inputs away, and score.
 

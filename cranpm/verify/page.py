@@ -60,9 +60,9 @@ def verdict_box(headline: str, sentences: Sequence[str]) -> str:
     return f'<div class="verdict"><strong class="lead">{escape(headline)}</strong><ul>{items}</ul></div>'
 
 
-def figure(path: Path, caption: str, alt: str) -> str:
-    """A picture inside the page."""
-    data = base64.b64encode(path.read_bytes()).decode()
+def figure(picture: Path | bytes, caption: str, alt: str) -> str:
+    """A picture inside the page: a PNG file, or its bytes."""
+    data = base64.b64encode(picture if isinstance(picture, bytes) else picture.read_bytes()).decode()
     return (
         f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"

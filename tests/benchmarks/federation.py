@@ -14,13 +14,13 @@ import json
 import resource
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cranpm.clients.book import CHOICES
 from cranpm.clients.choice import KINDS
+from cranpm.clients.federation import Federation
 from cranpm.clients.method import METHODS
 from cranpm.clients.personal import ALONE
 from cranpm.clients.quiet import quiet
@@ -35,7 +35,8 @@ def simulate(out: Path, method: str, seed: int) -> dict[str, dict[str, float]]:
         began, resume = time.monotonic(), (out / "rounds.jsonl").exists()
         with progress_bar() as tell:
             if not resume:
-                prepare(replace(Simulation(), method=method, seed=seed), out, cache_folder(), tell)  # type: ignore[arg-type]
+                plan = Federation(least=3, method=method, seed=seed)  # type: ignore[arg-type]
+                prepare(Simulation(plan), out, cache_folder(), tell)
                 _share_what_is_alike(out, seed)
             run(out, resume=resume, tell=lambda line: None, preparing=tell)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -71,6 +72,7 @@ def table(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
 
 
 def main() -> None:
+    """Run the federations and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

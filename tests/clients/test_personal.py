@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from cranpm.clients.agency import Agency
 from cranpm.clients.choice import KINDS, STRENGTHS, Choice, choose
 from cranpm.clients.personal import weakened
+from cranpm.train.validation import validate
+from tests.clients.toy import write_federation
 
 A, B = "base_model.model.x.lora_A.weight", "base_model.model.x.lora_B.weight"
 
@@ -45,4 +50,20 @@ def test_going_alone_must_be_surely_better_than_staying_together():
 def test_an_adapter_that_is_worse_than_the_base_is_not_kept():
     daily = {"zero_shot": [4.0, 5.0], "global": [5.0, 5.0], "local": [4.0, 5.0], "personal": [6.0, 6.0]}
     assert choose(daily) == "zero_shot"
-    assert choose({kind: values[:1] for kind, values in daily.items()}) == "zero_shot"  # one day proves nothing
+
+
+def test_one_day_proves_nothing():
+    daily = {"zero_shot": [4.0, 4.0], "global": [5.0, 5.0], "local": [1.0, 1.1], "personal": [4.0, 4.0]}
+    assert choose(daily) == "local"
+    assert choose({kind: values[:1] for kind, values in daily.items()}) == "zero_shot"
+
+
+def test_the_score_of_each_day_is_a_part_of_the_score_of_all(tmp_path: Path):
+    agency = Agency(write_federation(tmp_path, ["north"]) / "agencies" / "north")
+    network, examples = agency.network(0), agency.data.held_out
+    found = validate(network, examples, agency.recipe.validation, half=agency.half).rmse()
+    score = agency.score(network, examples)
+    assert score.rmse == pytest.approx(np.mean([own for own, _ in found.values()]))
+    assert score.persistence == pytest.approx(np.mean([still for _, still in found.values()]))
+    assert len(score.daily) == len(examples.starts) > 1 and len(set(score.daily)) == len(score.daily)
+    assert np.mean(score.daily) == pytest.approx(np.mean([own**2 for own, _ in found.values()]), rel=1e-3)
