@@ -13,7 +13,6 @@ import json
 import resource
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +32,7 @@ from cranpm.clients.share import Shares, share
 from cranpm.clients.tensors import read_file, write_file
 from cranpm.clients.training import Stretch, put_tensors, read_tensors, train, with_adapter
 from cranpm.config import read_config
-from cranpm.data.dataset import Examples
+from cranpm.data.dataset import Draw, Examples
 from cranpm.data.days import format_days, parse_days
 from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
@@ -155,15 +154,16 @@ class Agency:
     def score(self, network: CranPM, examples: Examples) -> Score:
         """RMSE on held-out examples, mean over the leads."""
         validation = self.recipe.validation
-        parts = len(list(examples.sweep(every=validation.every, tiles=validation.tiles)))
-        each = [
-            validate(network, examples, validation, half=self.half, rank=part, ranks=parts) for part in range(parts)
-        ]
+        days = len(self.sweep(examples))
+        each = [validate(network, examples, validation, half=self.half, rank=day, ranks=days) for day in range(days)]
         found = sum(each, Scores()).rmse().values()
-        return Score(
-            float(np.mean([own for own, _ in found])), float(np.mean([still for _, still in found])),
-            _daily(each, len(examples.starts[:: validation.every])),
-        )  # fmt: skip
+        daily = tuple(sum(day.model.values()) / max(sum(day.pixels.values()), 1) for day in each)
+        return Score(float(np.mean([own for own, _ in found])), float(np.mean([still for _, still in found])), daily)
+
+    def sweep(self, examples: Examples) -> list[list[Draw]]:
+        """What `score` looks at, day by day."""
+        validation = self.recipe.validation
+        return list(examples.sweep(every=validation.every, tiles=validation.tiles))
 
     def answer(self, order: Order, tensors: Tensors) -> Reply:
         """What an agency does in a round: score what came, train on it, answer.
@@ -239,13 +239,6 @@ class Agency:
 
     def _path(self, path: Path) -> Path:
         return path if path.is_absolute() else self.folder / path
-
-
-def _daily(parts: Sequence[Scores], days: int) -> tuple[float, ...]:
-    """Mean squared error of each day; a day's leads may be parts of their own."""
-    apart = len(parts) // days
-    whole = [sum(parts[k : k + apart], Scores()) for k in range(0, len(parts), apart)]
-    return tuple(sum(day.model.values()) / max(sum(day.pixels.values()), 1) for day in whole)
 
 
 def _digest(values: object) -> str:

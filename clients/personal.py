@@ -25,7 +25,7 @@ from cranpm.clients.choice import ADAPTER, FILE, PICTURE, STRENGTHS, Choice, cho
 from cranpm.clients.message import Order, Tensors
 from cranpm.clients.method import UP
 from cranpm.clients.peft_config import peft_config
-from cranpm.clients.picture import draw
+from cranpm.clients.picture import draw, typical
 from cranpm.clients.tensors import read_file, write_file
 from cranpm.clients.training import Stretch, put_tensors, read_tensors, train
 from cranpm.data.days import format_days
@@ -61,7 +61,7 @@ def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
     found = {"zero_shot": first, "local": local, "global": together, "personal": read_tensors(network)}
     select: dict[str, float] = {}
     daily: dict[str, tuple[float, ...]] = {}
-    score: dict[str, float] = {}
+    scores: dict[str, Score] = {}
     strengths: dict[str, float] = {}
     for kind, values in found.items():
         tried: dict[float, Score] = {}
@@ -72,19 +72,19 @@ def personalise(agency: Agency, order: Order, tensors: Tensors) -> Choice:
         strengths[kind], select[kind], daily[kind] = best, tried[best].rmse, tried[best].daily
         found[kind] = weakened(values, best)
         put_tensors(network, found[kind])
-        scored = agency.score(network, agency.scoring)
-        score[kind], still = scored.rmse, scored.persistence
+        scores[kind] = agency.score(network, agency.scoring)
     chosen = choose(daily)
     shares = agency.shares
     base = agency.recipe.base
     choice = Choice(
-        chosen, strengths, select, score, still, format_days(shares.select), format_days(shares.score),
-        base.simulated or agency.store.simulated,
+        chosen, strengths, select, {kind: score.rmse for kind, score in scores.items()}, scores[chosen].persistence,
+        format_days(shares.select), format_days(shares.score), base.simulated or agency.store.simulated,
     )  # fmt: skip
     _keep(agency, choice, found[chosen], order)
-    world = " (simulated)" if choice.simulated else ""
+    title = f"{agency.file.name}{' (simulated)' if choice.simulated else ''}"
     panels: dict[str, Tensors] = {"the base": first, chosen.replace("_", "-"): found[chosen]}
-    draw(agency.folder / PICTURE, network, agency.scoring, panels, f"{agency.file.name}{world}")
+    day = typical(scores["zero_shot"].daily, scores[chosen].daily)
+    draw(agency.folder / PICTURE, network, agency.scoring, agency.sweep(agency.scoring)[day], panels, title)
     return choice
 
 

@@ -128,6 +128,8 @@ def budget(
 
 def describe(bundle: Bundle) -> dict[str, object]:
     """What a bundle is, in plain values."""
+    from cranpm.forecast.static import STATIC
+
     manifest, checkpoint = bundle.manifest, bundle.checkpoint
     inside = manifest["adapter"]
     return {
@@ -140,6 +142,7 @@ def describe(bundle: Bundle) -> dict[str, object]:
         "adapter": "none: base for adapters" if inside is None else f"{inside['name']} ({inside['region']}), merged",
         "precision": bundle.precision,
         "packs": sorted(manifest["packs"]),
+        "ground of": sorted(name for name, files in manifest["packs"].items() if STATIC in files) or "no region",
         "coarse windows": list(manifest["days"]),
         "coarse channels": len(checkpoint.config.channels),
         "maps": list(checkpoint.config.maps),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,7 +30,11 @@ def export(
     adapter: Annotated[Path | None, typer.Option(help="An adapter folder, to merge into the weights.")] = None,
     precision: Annotated[Precision, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     data: Annotated[
-        Path | None, typer.Option(help="A prepared store of the first region, to test on; else its simulated sample.")
+        Path | None,
+        typer.Option(
+            help="A prepared store of the first region: to test on, and its terrain and land mask travel along. "
+            "Without one: the region's simulated sample, to test on only."
+        ),
     ] = None,
     drawn_only: Annotated[bool, typer.Option("--drawn-only", help="Test on drawn inputs alone: quicker.")] = False,
     sample_windows: Annotated[
@@ -74,6 +79,8 @@ def export(
         order = Order(checkpoint, (), precision, worn, [pack.sample.coarse.shape for pack in packs])
     with progress_bar() as progress:
         proof = None if drawn_only else _proof(packs[0], data, precision == "int8", progress)
+        if proof is not None and data is not None:
+            order = replace(order, static=proof.store)
         bundle = export_bundle(order, out, proof=proof, progress=progress)
     worst = max(entry["rms"] for entry in bundle.manifest["parity"])
     size = bundle.path.stat().st_size / 1e6

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from safetensors.numpy import save
+
 import cranpm
 from cranpm.errors import CranpmError
 from cranpm.export.onnx import Exported, put_outside, safetensors_file, weights_of
 from cranpm.forecast.bundle import DAY, MANIFEST, SCHEMA_VERSION, TILE, TILE_GRAPH
 from cranpm.forecast.container import Content
+from cranpm.forecast.static import STATIC, StaticStore, static_tensors
 from cranpm.model.adapter import MANIFEST as ADAPTER_MANIFEST
 from cranpm.model.adapter import Adapter
 from cranpm.model.checkpoint import Checkpoint, to_manifest
@@ -32,6 +35,7 @@ class Order:
         precision: fp32, fp16 or int8.
         adapter: merged into the weights.
         windows: further coarse windows, rows and columns.
+        static: a store of the first of the packs, whose static fields travel along.
     """
 
     checkpoint: Checkpoint
@@ -39,6 +43,7 @@ class Order:
     precision: str = "fp32"
     adapter: Adapter | None = None
     windows: Sequence[tuple[int, int]] = ()
+    static: StaticStore | None = None
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -76,6 +81,10 @@ def bundle_files(order: Order, parts: Parts, network: CranPM) -> dict[str, Conte
         if fitted.is_file():
             packs[region.name]["baselines"] = fitted.name
             files[fitted.name] = fitted
+    if order.static is not None and order.regions:
+        name = f"{order.regions[0].name}.{STATIC}.safetensors"
+        packs[order.regions[0].name][STATIC] = name
+        files[name] = save(static_tensors(order.static))
     graphs = parts.graphs
     for part, names in ((DAY, [name for name in graphs if name != TILE_GRAPH]), (TILE, [TILE_GRAPH])):
         if part == TILE and parts.tile:

@@ -7,8 +7,9 @@ pickled: nothing is held open between reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,18 @@ if TYPE_CHECKING:
     from cranpm.region import Region
 
 _ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """Elevation by window: a whole region's float32 would be a tenth of the memory that a forecast has."""
+
+    values: Any
+    reading: Callable[[str], AbstractContextManager[None]]
+
+    def __getitem__(self, window: tuple[slice, slice]) -> NDArray[np.float32]:
+        with self.reading("the terrain"):
+            return np.asarray(self.values[window], dtype=np.float32)
 
 
 class Store:
@@ -204,10 +217,9 @@ class Store:
             return np.asarray(self._array("coarse", "elevation")[:], dtype=np.float32)
 
     @cached_property
-    def elevation(self) -> NDArray[np.float32]:
-        """Terrain on the fine grid, metres, 0 at sea, shape (h, w)."""
-        with self._reading("the terrain"):
-            return np.asarray(self._array("fine", "elevation")[:], dtype=np.float32)
+    def elevation(self) -> Terrain:
+        """Terrain on the fine grid, metres, 0 at sea, shape (h, w), read by window: `elevation[rows, columns]`."""
+        return Terrain(self._array("fine", "elevation"), self._reading)
 
     @cached_property
     def land(self) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class HeldStore:
         self.pasts: Mapping[date, KnownPast] = {}
         self.region, self.simulated = store.region, store.simulated
         self.coarse, self.fine, self.overlap = store.coarse, store.fine, store.overlap
-        self.coarse_elevation, self.elevation, self.land = store.coarse_elevation, store.elevation, store.land
+        self.coarse_elevation, self.elevation, self.land = store.coarse_elevation, store.elevation[:, :], store.land
         self.days = tuple(days)
         self._index = {day: index for index, day in enumerate(self.days)}
         blocks = [self.days[start : start + _BLOCK] for start in range(0, len(self.days), _BLOCK)]
@@ -99,10 +100,10 @@ class DiskStore:
         """Terrain on the coarse grid, metres, shape (H, W)."""
         return self._store.coarse_elevation
 
-    @property
+    @cached_property
     def elevation(self) -> NDArray[np.float32]:
-        """Terrain on the fine grid, metres, shape (h, w)."""
-        return self._store.elevation
+        """Terrain on the fine grid, metres, shape (h, w); whole, since tiles are drawn anywhere."""
+        return self._store.elevation[:, :]
 
     @property
     def land(self) -> NDArray[np.bool_]:

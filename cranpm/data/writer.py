@@ -281,7 +281,8 @@ def _create_fine(group: zarr.Group, grid: Grid, fixed: Fixed, first: date, lengt
     )
     _create_valid(group, pixels)
     flat = {"coordinates": "latitude longitude"}
-    _fixed(group, "elevation", fixed.elevation.astype(np.float32), ("y", "x"), {**_ELEVATION, **flat})
+    terrain = fixed.elevation.astype(np.float32)
+    _fixed(group, "elevation", terrain, ("y", "x"), {**_ELEVATION, **flat}, chunk=512)  # read tile by tile
     land = {"long_name": "land", "standard_name": "land_binary_mask", "units": "1", **flat}
     _fixed(group, "land", fixed.land.astype(bool), ("y", "x"), land)
 

@@ -90,8 +90,14 @@ class Bundle:
             CranpmError: they changed since the bundle was opened.
         """
         name = self.manifest["weights"].get(part)
-        if name is None:
-            return {}
+        return {} if name is None else self.tensors(name)
+
+    def tensors(self, name: str) -> dict[str, NDArray[Any]]:
+        """The tensors of a safetensors file of the bundle.
+
+        Raises:
+            CranpmError: it changed since the bundle was opened.
+        """
         member = self.members[name]
         with self.path.open("rb") as stream:
             tensors, digest = read_tensors(stream, member.start, member.size, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -87,10 +87,14 @@ def run_forecast(
 
         store = open_store(pack, data, days, (), progress)
         past, note = _known_past(pack, engine, store, baselines, worn)
-        written, picture = write_day(pack, engine, store, days[0], ahead, out, format, progress, past)
+        remarks = []
+        if engine.spec.reads_past and past is None:
+            remarks.append(f"NO PAST: {WITHOUT_PAST} ({note})")
+        if other := chosen.ground(store):
+            remarks.append(f"OTHER GROUND: the store's is {other}")
+        written, picture = write_day(pack, engine, store, days[0], ahead, out, format, progress, past, remarks)
     _report(written, picture, store.simulated, engine)
-    if engine.spec.reads_past and past is None:
-        print(f"NO PAST: {WITHOUT_PAST} ({note})")
+    print(*remarks, sep="\n", end="\n" if remarks else "")
 
 
 forecast = leaf(run_forecast)
@@ -106,10 +110,10 @@ def write_day(
     form: Form,
     progress: Progress,
     past: KnownPast | None = None,
+    remarks: Sequence[str] = (),
 ) -> tuple[Written, Path]:
-    """Forecast one issue day into a file and a picture; see `run_forecast`."""
+    """Forecast one issue day into a file and a picture; see `run_forecast`. Remarks join the file's comment."""
 
-    from cranpm.forecast.inputs import WITHOUT_PAST
     from cranpm.forecast.maps import Thumbnail
     from cranpm.forecast.output import provenance, write_forecast
     from cranpm.forecast.run import forecast as run
@@ -132,8 +136,7 @@ def write_day(
         attribution=_attribution(pack, store.simulated),
         created=now,
     )
-    if engine.spec.reads_past and past is None:
-        attributes["comment"] = f"{attributes['comment']} NO PAST: {WITHOUT_PAST}."
+    attributes["comment"] = " ".join([attributes["comment"], *(f"{remark}." for remark in remarks)])
     path = out / f"cranpm_{pack.name}_{day:%Y%m%d}{'.nc' if form == 'netcdf' else '.zarr'}"
     strips = run(engine, store, day, leads, past=past, progress=count)
     written = write_forecast(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cranpm.errors import CranpmError, MissingExtra, require
 
 if TYPE_CHECKING:
+    from cranpm.data.store import Store
     from cranpm.forecast.bundle import Bundle
     from cranpm.forecast.onnx_engine import OnnxEngine
     from cranpm.forecast.torch_engine import TorchEngine
@@ -89,6 +90,19 @@ class Choice:
                 return load_region(_unpacked(self.bundle, own))
         return load_region(name_or_path)
 
+    def ground(self, store: Store) -> str:
+        """How the store's terrain and land mask differ from those that travel with the bundle; empty where they do not.
+
+        Raises:
+            CranpmError: the bundle changed since it was opened.
+        """
+        if self.bundle is None:
+            return ""
+        from cranpm.forecast.static import difference, static_of
+
+        static = static_of(self.bundle, store.region)
+        return "" if static is None else difference(static, store)
+
     def engine(self, adapter: Adapter | None) -> TorchEngine | OnnxEngine:
         """What runs it, wearing an adapter or none.
 
@@ -129,6 +143,6 @@ def _unpacked(bundle: Bundle, own: dict[str, str]) -> Path:
     from cranpm.folders import cache_folder, write_whole
 
     folder = cache_folder() / "packs" / bundle.hash[:16]
-    for name in own.values():
+    for name in (own[part] for part in ("pack", "baselines") if part in own):
         write_whole(folder / name, bundle.read(name))
     return folder / own["pack"]

@@ -22,6 +22,8 @@ _KINDS: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "U8": np.dtype("u1"),
 }
 _HEADER_LIMIT = 4_000_000  # bytes
 

@@ -121,6 +121,7 @@ def run_evaluate(
     with progress_bar() as progress:
         store = open_store(pack, data, wanted, ahead, progress)
         fitted, note = find_fitted(pack, store, baselines, spare)
+        other = chosen.ground(store)
         found = score(
             engine,
             store,
@@ -131,6 +132,7 @@ def run_evaluate(
             notes=[
                 *filter(None, [note, shared_days(engine.spec, wanted, ahead)]),
                 *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
+                *([f"the store's ground is {other}"] if other else []),
             ],
             progress=progress,
         )

@@ -69,8 +69,9 @@ def main() -> None:
     torch.set_num_threads(1)
     with _folder(asked.cache) as folder:
         store = Store.open(full_store(folder, load_region("europe"), days=asked.days, height=asked.height))
-        examples = Examples([DiskStore(store, store.days)], PAPER_96M, LEADS)
-        _ = store.elevation  # read once by a process, before the clock starts
+        disk = DiskStore(store, store.days)
+        examples = Examples([disk], PAPER_96M, LEADS)
+        _ = disk.elevation  # read once by a process, before the clock starts
         about = _about(store)
         print("\n".join(f"{key}: {value}" for key, value in about.items()))
         print(f"\n{'tiles/day':>9} {'align':>6} {'workers':>8} {'tiles/s':>8} {'kB/tile':>8}", flush=True)

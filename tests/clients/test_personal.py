@@ -10,6 +10,7 @@ import pytest
 from cranpm.clients.agency import Agency
 from cranpm.clients.choice import KINDS, STRENGTHS, Choice, choose
 from cranpm.clients.personal import weakened
+from cranpm.clients.picture import typical
 from cranpm.train.validation import validate
 from tests.clients.toy import write_federation
 
@@ -67,3 +68,9 @@ def test_the_score_of_each_day_is_a_part_of_the_score_of_all(tmp_path: Path):
     assert score.persistence == pytest.approx(np.mean([still for _, still in found.values()]))
     assert len(score.daily) == len(examples.starts) > 1 and len(set(score.daily)) == len(score.daily)
     assert np.mean(score.daily) == pytest.approx(np.mean([own**2 for own, _ in found.values()]), rel=1e-3)
+
+
+def test_the_drawn_day_changes_as_all_days_do():
+    assert typical([4.0, 4.0, 4.0], [1.0, 2.1, 3.0]) == 1
+    assert typical([0.0, 4.0], [1.0, 4.0]) == 1  # where nothing was wrong, no share can be said
+    assert typical([np.nan, 4.0, 4.0, 4.0], [np.nan, 4.0, 3.0, 1.0]) == 2  # a tile without truth

@@ -42,7 +42,7 @@ def test_day_comes_back_as_it_was_written(write: Write) -> None:
     np.testing.assert_array_equal(np.isnan(store.pm(day)), np.isnan(written.pm))
     np.testing.assert_array_equal(store.station_pm(day), written.stations)
     np.testing.assert_array_equal(store.land, fixed().land)
-    np.testing.assert_array_equal(store.elevation, fixed().elevation)
+    np.testing.assert_array_equal(store.elevation[:, :], fixed().elevation)
     np.testing.assert_array_equal(store.coarse_elevation, fixed().coarse_elevation)
     assert store.stations() == fixed().stations
     assert (store.coarse, store.fine, store.overlap) == (HEADER.coarse, HEADER.fine, HEADER.overlap)

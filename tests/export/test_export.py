@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from cranpm.data.progress import silent  # noqa: E402
 from cranpm.errors import CranpmError  # noqa: E402
 from cranpm.export.bundle import Proof, drawn_last_layer, export_bundle  # noqa: E402
 from cranpm.export.cases import drawn_case  # noqa: E402
-from cranpm.export.contents import Order  # noqa: E402
+from cranpm.export.contents import Order, Parts, bundle_files  # noqa: E402
 from cranpm.export.parity import check, compare  # noqa: E402
 from cranpm.forecast.bundle import open_bundle  # noqa: E402
 from cranpm.forecast.engine import Engine  # noqa: E402
@@ -25,6 +26,7 @@ from cranpm.forecast.run import assemble_map, forecast  # noqa: E402
 from cranpm.forecast.torch_engine import TorchEngine  # noqa: E402
 from cranpm.model.checkpoint import Checkpoint  # noqa: E402
 from cranpm.model.statistics import nominal  # noqa: E402
+from cranpm.region import load_region  # noqa: E402
 from tests.forecast.fake_store import FIRST, ConstantEngine, make_store  # noqa: E402
 from tests.model.adapters import write_adapter, write_base  # noqa: E402
 from tests.model.examples import TINY  # noqa: E402
@@ -171,3 +173,12 @@ def test_what_is_not_a_number_does_not_pass():
 def test_an_export_needs_a_window(base, tmp_path):
     with pytest.raises(CranpmError, match="--region"):
         export_bundle(Order(base), tmp_path / "no.bundle")
+
+
+def test_the_ground_of_a_store_travels_with_the_first_pack(base, graphs):
+    network = base.network()
+    order = Order(base, [load_region("india"), load_region("europe")], windows=[SHAPE], static=make_store())
+    made, plain = (bundle_files(one, Parts(graphs), network) for one in (order, replace(order, static=None)))
+    assert made.keys() - plain.keys() == {"india.static.safetensors"}
+    packs = json.loads(made["manifest.json"])["packs"]
+    assert packs["india"]["static"] == "india.static.safetensors" and "static" not in packs["europe"]

@@ -106,7 +106,7 @@ def test_a_known_past_changes_the_forecast_of_an_engine_that_reads_it():
 def test_memory_is_that_of_a_strip_not_of_the_map():
     def peak(height: int) -> int:
         store = make_store(height=height, width=128, days=5)
-        store.elevation.sum()
+        store.elevation[:, :].sum()
         (result,) = forecast(PlaceEngine(coarse_shape=store.coarse.shape), store, DAY, [1])
         tracemalloc.start()
         for _ in result.strips:
