@@ -1,6 +1,6 @@
 """The globe for a day: 0.75 degrees every 3 hours to 0.25 degrees every hour. Time, memory, seam, mean.
 
-    python -m tests.benchmarks.composition_globe --time FOLDER --space FOLDER [--hours 24]
+    python -m tests.benchmarks.composition_globe [--time FOLDER] [--space FOLDER] [--hours 24]
 
 The globe is the analytic one of `cranpm.sample.globe`, so its hours and its 0.25 degrees are known everywhere. Prints
 wall and CPU seconds, peak memory, the change of the domain mean, RMSE beside interpolation, and how the error at the
@@ -29,7 +29,7 @@ from cranpm.sample.globe import GLOBE, globe_map, write_globe
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--time", default="linear")
+    parser.add_argument("--time", default="sample-time")
     parser.add_argument("--space", default="sample-space")
     parser.add_argument("--hours", type=int, default=24)
     parser.add_argument("--threads", type=int, default=1)

@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-EVERY = {"time": "2", "space": "5"}
+SCORED = {"time": ["--of-month", "1-2"], "space": ["--of-month", "1-2", "--every", "7"]}
+"""Two days of each month: all their intervals in time, each 7th of their hours in space."""
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
                 subprocess.run(train, check=True)
                 print(f"{folder}: {time.monotonic() - began:.0f} s", flush=True)
             if not table.exists():
-                score = [*command, "score", str(folder / "checkpoint"), "--every", EVERY[task], "--out", str(table)]
+                score = [*command, "score", str(folder / "checkpoint"), *SCORED[task], "--out", str(table)]
                 subprocess.run(score, check=True)
 
 
