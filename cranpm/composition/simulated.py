@@ -36,7 +36,7 @@ def composition_store(region: Region, days: Sequence[date], kind: Kind, *, progr
     from cranpm.sample.cache import cache_key, grown_store
 
     def make(block: Sequence[date], files: Path, tell: Progress) -> None:
-        _write(region, block, files, tell)
+        write_reanalysis_days(region, block, files, tell)
         if kind == "sharpened":
             _sharpen(files)
 
@@ -44,8 +44,15 @@ def composition_store(region: Region, days: Sequence[date], kind: Kind, *, progr
     return grown_store(region, days, folder, make, composition=kind, tell=progress or silent)
 
 
-def _write(region: Region, block: Sequence[date], files: Path, tell: Progress) -> None:
-    """All files of days that follow each other, the composition as EAC4 would hold it."""
+def write_reanalysis_days(region: Region, block: Sequence[date], files: Path, tell: Progress = silent) -> None:
+    """Write the products of simulated days, the composition (in `cams/`) as EAC4 would hold it.
+
+    Args:
+        region: the pack.
+        block: days that follow each other.
+        files: an empty folder, or none yet.
+        tell: told after each day.
+    """
     from cranpm.sample.eac4 import write_eac4
     from cranpm.sample.files import write_day, write_files
     from cranpm.sample.world import SimulatedDay, World
