@@ -105,7 +105,7 @@ def sharpen(
     inputs: list[Path] = typer.Argument(help="EAC4 files, zips, or folders of them."),
     out: Path = typer.Option(..., "--out", help="The NetCDF file to write."),
     species: list[str] = typer.Option([], "--species", help="Which, repeated or with commas. [default: all]"),
-    time: str = typer.Option("linear", "--time", help="A trained temporal network's folder, or linear."),
+    time: str = typer.Option("sample-time", "--time", help="A trained temporal network: a name, a folder, or linear."),
     space: str = typer.Option(
         "sample-space", "--space", help="A trained spatial network: a name, a folder, or bicubic."
     ),

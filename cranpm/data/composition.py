@@ -9,6 +9,8 @@ from typing import Literal
 
 from cranpm.data.days import shown_days
 from cranpm.data.products.description import SHARPENED, Description
+from cranpm.data.store import Store, prepare_line
+from cranpm.errors import CranpmError
 
 Composition = Literal["pack", "raw", "sharpened"]
 """As the pack says for each year, or one of the two for all days."""
@@ -17,6 +19,37 @@ Composition = Literal["pack", "raw", "sharpened"]
 def is_sharpened(file: Description) -> bool:
     """Whether a file is what `cranpm composition sharpen` wrote."""
     return any(note.startswith(SHARPENED) for note in file.notes)
+
+
+def by_kind(files: Sequence[Description], days: Collection[date]) -> dict[str, list[date]]:
+    """Days by what their composition was taken from, `raw` or `sharpened`."""
+    found: dict[str, set[date]] = {}
+    for file in files:
+        if file.product == "cams":
+            found.setdefault("sharpened" if is_sharpened(file) else "raw", set()).update(file.days)
+    return {kind: sorted(held & set(days)) for kind, held in found.items() if held & set(days)}
+
+
+def require_composition(store: Store, kind: str, days: Sequence[date]) -> None:
+    """Refuse a store whose days were not prepared from this kind of composition.
+
+    Args:
+        store: the store.
+        kind: `raw` or `sharpened`.
+        days: those that will be read.
+
+    Raises:
+        CranpmError: days of another kind, or a store that does not say.
+    """
+    told = store.composition
+    wrong = [day for day in days if day in store.days and day not in told.get(kind, ())]
+    if wrong:
+        line = prepare_line(store.path.with_name(f"{kind}.zarr"), store.pack)
+        others = [other for other, held in told.items() if other != kind and held & set(wrong)]
+        raise CranpmError(
+            f"{store.path}: composition of {shown_days(wrong)} {' and '.join(others) or 'of a kind it does not say'}; "
+            f"expected {kind}: prepare another store: {line} --composition {kind}"
+        )
 
 
 def choose_composition(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.data.catalogue import Catalogue
-from cranpm.data.composition import Composition, choose_composition, only_raw
+from cranpm.data.composition import Composition, by_kind, choose_composition, only_raw
 from cranpm.data.days import ONE_DAY, format_days, shown_days
 from cranpm.data.layout import (
     FORECAST_LEADS,
@@ -163,7 +163,7 @@ def _write_days(writer: Writer, days: Sequence[date], catalogue: Catalogue, tell
             if len(failed) == _TOLERATED:
                 break
         tell("preparing days", number, len(days))
-    writer.describe(_hashes(catalogue, done))
+    writer.describe(_hashes(catalogue, done), by_kind(catalogue.files, done))
     if failed:
         first, *others = failed
         also = f" (nor could {format_days(others)} be prepared)" if others else ""

@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from cranpm.data.days import shown_days
+from cranpm.data.days import parse_days, shown_days
 from cranpm.data.layout import (
     FORECAST_LEADS,
     FORMAT,
@@ -231,6 +231,12 @@ class Store:
     def files(self) -> dict[str, dict[str, str]]:
         """Hashes of the source files, by product and file name; empty for a store made without files."""
         return dict(self._group("provenance").attrs["files"])
+
+    @cached_property
+    def composition(self) -> dict[str, frozenset[date]]:
+        """Days by what their composition was prepared from, `raw` or `sharpened`; empty for an older store."""
+        told: dict[str, str] = self._group("provenance").attrs.get("composition", {})
+        return {kind: frozenset(parse_days(text)) for kind, text in told.items()}
 
     @cached_property
     def _data(self) -> Any:

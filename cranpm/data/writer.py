@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
@@ -21,6 +21,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from cranpm.data.days import format_days, parse_days
 from cranpm.data.layout import (
     FORECAST_LEADS,
     STORE_CHANNELS,
@@ -153,14 +154,26 @@ class Writer:
                 array[:] = values.astype(object) if values.dtype.kind == "U" else values
         return np.array([place[name] for name in table.id], dtype=np.intp)
 
-    def describe(self, files: Mapping[str, Mapping[str, str]]) -> None:
-        """Record source files, by product and file name, as their hashes; unchanged: nothing is written."""
+    def describe(
+        self, files: Mapping[str, Mapping[str, str]], composition: Mapping[str, Collection[date]] | None = None
+    ) -> None:
+        """Record where days come from; unchanged: nothing is written.
+
+        Args:
+            files: hashes of source files, by product and file name.
+            composition: days by what their composition was taken from, see `Store.composition`.
+        """
         group = zarr.open_group(self.path, mode="r+", path="provenance", use_consolidated=False)
         attributes: dict[str, Any] = group.attrs.asdict()
         known: dict[str, dict[str, str]] = attributes.get("files", {})
         merged = {product: {**known.get(product, {}), **new} for product, new in files.items()}
-        if any(merged[product] != known.get(product) for product in merged):
-            group.attrs.update({"files": {**known, **merged}})
+        told: dict[str, str] = attributes.get("composition", {})
+        days = {
+            kind: format_days({*(parse_days(told[kind]) if kind in told else ()), *new})
+            for kind, new in (composition or {}).items()
+        }
+        if any(merged[product] != known.get(product) for product in merged) or {**told, **days} != told:
+            group.attrs.update({"files": {**known, **merged}, "composition": {**told, **days}})
 
     def _check(self, record: DayRecord) -> None:
         header, where = self.header, f"{record.day}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+from cranpm.data.composition import require_composition
 from cranpm.data.days import needed_days, parse_days
 from cranpm.data.progress import Progress
 from cranpm.data.store import Store
@@ -13,8 +15,9 @@ from cranpm.region import Region
 
 
 def open_store(
-    region: Region, data: Path | None, days: Sequence[dt.date], leads: Sequence[int], progress: Progress
-) -> Store:
+    region: Region, data: Path | None, days: Sequence[dt.date], leads: Sequence[int], progress: Progress,
+    *, composition: Literal["raw", "sharpened"] | None = None,
+) -> Store:  # fmt: skip
     """The store given, or without one the pack's sample with the days that are needed, simulated where missing.
 
     Args:
@@ -23,16 +26,24 @@ def open_store(
         days: issue days.
         leads: leads whose valid days are needed too; empty for a forecast that is not scored.
         progress: told about simulating.
+        composition: what the coarse composition must have been prepared from; None for whatever it was. Simulated
+            days are then prepared by way of EAC4's grid and hours.
 
     Raises:
-        CranpmError: not a store, or a store of another window.
+        CranpmError: not a store, or a store of another window or composition.
     """
+    if data is None and composition is not None:
+        from cranpm.composition.simulated import composition_store
+
+        return Store.open(composition_store(region, needed_days(days, leads), composition, progress=progress))
     if data is None:
         from cranpm.sample.cache import sample_store
 
         return Store.open(sample_store(region, needed_days(days, leads), progress=progress))
     store = Store.open(data, region.given)
     store.require(region)
+    if composition is not None:
+        require_composition(store, composition, needed_days(days, ()))
     return store
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cranpm.data.composition import Composition
 from cranpm.data.days import ONE_DAY
 from cranpm.data.layout import SCHEMA_VERSION
 from cranpm.data.lock import locked
@@ -19,6 +22,10 @@ from cranpm.errors import CranpmError, require
 from cranpm.folders import cache_folder
 from cranpm.region import Region
 
+if TYPE_CHECKING:
+    from cranpm.sample.world import World
+
+Make = Callable[[Sequence[date], Path, Progress], None]
 _BLOCK = 31  # days whose files exist at a time
 
 
@@ -47,10 +54,41 @@ def sample_store(
         CranpmError: the cache folder cannot be written, a day lies before the store's time axis, or the extra
             that writes elevation files is not installed and days are to be simulated.
     """
-    tell, wanted = progress or silent, sorted(set(days))
+
+    @cache
+    def world() -> World:
+        from cranpm.sample.world import World
+
+        return World(region, seed=seed, realisation=realisation, full=full)
+
+    def make(block: Sequence[date], files: Path, tell: Progress) -> None:
+        from cranpm.sample.files import write_files
+
+        write_files(world(), block, files, progress=tell)
+
+    folder = cache_folder() / cache_key(region, seed, realisation, full)
+    return grown_store(region, days, folder, make, tell=progress or silent)
+
+
+def grown_store(
+    region: Region, days: Sequence[date], folder: Path, make: Make, *, composition: Composition = "raw", tell: Progress
+) -> Path:
+    """The store in a folder of the cache, with the days that it lacks made as files and prepared, as they come.
+
+    Args:
+        region: the pack.
+        days: those that must be in the store.
+        folder: of the cache, for this store alone.
+        make: writes the files of days that follow each other into a folder.
+        composition: what `make` writes, whatever the pack says of its years.
+        tell: told after each day.
+
+    Raises:
+        CranpmError: as `sample_store`.
+    """
+    wanted = sorted(set(days))
     if not wanted:
         raise CranpmError("no days asked for: give at least one day")
-    folder = cache_folder() / _key(region, seed, realisation, full)
     path, start = folder / "store.zarr", _start(region, wanted)
     if start < _start(region, []):
         path = folder / f"store-from-{start.year}.zarr"
@@ -64,28 +102,24 @@ def sample_store(
     with locked(folder, wait=True):
         missing = _missing(path, wanted)
         if missing:
-            _add(region, missing, path, start, seed, realisation, full, tell)
+            _add(region, missing, path, start, make, composition, tell)
     return path
 
 
 def _add(
-    region: Region, days: list[date], path: Path, start: date, seed: int, realisation: int, full: bool, tell: Progress
+    region: Region, days: list[date], path: Path, start: date, make: Make, composition: Composition, tell: Progress
 ) -> None:
     """Simulate days as files, a month at a time, and prepare them."""
     from cranpm.data.prepare import prepare
-    from cranpm.sample.files import write_files
-    from cranpm.sample.world import World
 
     what = f"simulating {region.name}"
     tell(what, 0, len(days))
-    world = World(region, seed=seed, realisation=realisation, full=full)
     files, done = path.parent / "files", 0
     for block in _blocks(days):
         shutil.rmtree(files, ignore_errors=True)
-        write_files(world, block, files, progress=_shifted(what, done, len(days), tell))
-        prepare(
-            region, files, path, days=block, start=start, progress=_shifted("preparing days", done, len(days), tell)
-        )
+        make(block, files, _shifted(what, done, len(days), tell))
+        prepared = _shifted("preparing days", done, len(days), tell)
+        prepare(region, files, path, days=block, start=start, composition=composition, progress=prepared)
         done += len(block)
     shutil.rmtree(files, ignore_errors=True)
 
@@ -123,7 +157,7 @@ def _start(region: Region, days: Sequence[date]) -> date:
     return date(min([min(region.split.train) - 1, *(day.year for day in days)]), 1, 1)
 
 
-def _key(region: Region, seed: int, realisation: int, full: bool) -> str:
+def cache_key(region: Region, seed: int, realisation: int, full: bool) -> str:
     """Name of the cache entry: whatever changes the values changes the name."""
     from cranpm.sample.world import WORLD_VERSION
 

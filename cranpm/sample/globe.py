@@ -19,6 +19,9 @@ from cranpm.sample.noise import generator
 GLOBE = Grid(90.0, 0.0, 0.75, 241, 480)
 """The grid of the reanalysis EAC4."""
 
+FINE = Grid(90.0, 0.0, 0.25, 721, 1440)
+"""Its third: every node of `GLOBE` is one of its nodes."""
+
 _PLUMES = 400
 _BACKGROUND = 4.0  # ug m-3
 _DRIFT = 0.5  # degrees of longitude in an hour
@@ -48,9 +51,21 @@ def globe_map(grid: Grid, hour: float, *, seed: int = 0, plumes: int = _PLUMES) 
     return total.astype(np.float32)
 
 
+def globe_cells(hour: float, *, seed: int = 0, plumes: int = _PLUMES) -> NDArray[np.float32]:
+    """PM2.5 as the reanalysis holds it, shape of `GLOBE`: means of the nine fine nodes in and around each coarse one.
+
+    Args:
+        hour, seed, plumes: as in `globe_map`.
+    """
+    fine = globe_map(FINE, hour, seed=seed, plumes=plumes)
+    beyond = [np.roll(fine[row], FINE.width // 2)[None] for row in (1, -2)]  # over the poles
+    rows = np.concatenate([beyond[0], fine, beyond[1]]).reshape(GLOBE.height, 3, FINE.width).mean(axis=1)
+    return np.roll(rows, 1, axis=1).reshape(GLOBE.height, GLOBE.width, 3).mean(axis=2)
+
+
 def write_globe(path: Path, hours: Sequence[int], *, seed: int = 0) -> Path:
     """Write hours since 2022-01-01 of the globe on EAC4's grid as the Atmosphere Data Store would."""
-    maps = np.stack([globe_map(GLOBE, hour, seed=seed) for hour in hours])
+    maps = np.stack([globe_cells(hour, seed=seed) for hour in hours])
     times = np.datetime64("2022-01-01T00", "h") + np.array(hours)
     write_whole(path, new_analysis(GLOBE, times, {CAMS["pm2p5"]: maps * np.float32(1e-9)}))
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -81,6 +81,9 @@ def run_evaluate(
     device: RuntimeOption = "auto",
     adapter: AdapterOption = None,
     require_key: KeyOption = None,
+    composition: Annotated[
+        str | None, typer.Option(help="raw or sharpened: score on coarse composition prepared that way.")
+    ] = None,
 ) -> None:
     """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
 
@@ -89,6 +92,8 @@ def run_evaluate(
     With an adapter: cranpm region eval india --days 2022-01 --adapter adapters/india
 
     Without torch: cranpm region eval india --days 2022-01 --bundle base.bundle
+
+    What sharpening is worth: cranpm region eval india --days 2022-01 --composition raw, then --composition sharpened
     """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
@@ -107,6 +112,7 @@ def run_evaluate(
     plain_warnings()
     for module in ("scores.continuous", "skimage.metrics"):
         require(module, extra="verify")
+    made_from = composition_kind(composition)
     chosen = choose(model, bundle, require_key, random_weights, device)
     pack, ahead = chosen.region(region), parse_leads(leads)
     folder = out or Path("reports") / pack.name
@@ -119,7 +125,7 @@ def run_evaluate(
     wanted = issue_days(pack, None if data is None else Store.open(data, pack.given).days, days or [])
     spare = worn.baselines if worn is not None and engine.spec.reads_past else None
     with progress_bar() as progress:
-        store = open_store(pack, data, wanted, ahead, progress)
+        store = open_store(pack, data, wanted, ahead, progress, composition=made_from)
         fitted, note = find_fitted(pack, store, baselines, spare)
         other = chosen.ground(store)
         found = score(
@@ -130,7 +136,7 @@ def run_evaluate(
             fitted=fitted,
             edges=band_edges(pack),
             notes=[
-                *filter(None, [note, shared_days(engine.spec, wanted, ahead)]),
+                *filter(None, [note, shared_days(engine.spec, wanted, ahead), COMPOSED.get(made_from or "", "")]),
                 *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
                 *([f"the store's ground is {other}"] if other else []),
             ],
@@ -143,6 +149,24 @@ def run_evaluate(
 
 
 evaluate = leaf(run_evaluate)
+
+COMPOSED = {
+    "raw": "coarse composition from the reanalysis at 0.75 degrees, every 3 hours",
+    "sharpened": "coarse composition from the reanalysis sharpened to 0.25 degrees, every hour",
+}
+
+
+def composition_kind(text: str | None) -> Literal["raw", "sharpened"] | None:
+    """The value of `--composition`.
+
+    Raises:
+        CranpmError: another one than raw or sharpened.
+    """
+    from cranpm.errors import CranpmError
+
+    if text not in (None, "raw", "sharpened"):
+        raise CranpmError(f"--composition {text}: expected raw or sharpened")
+    return text
 
 
 def shared_days(spec: EngineSpec, days: Sequence[dt.date], leads: Sequence[int]) -> str:

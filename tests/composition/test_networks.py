@@ -53,6 +53,27 @@ def test_an_untrained_temporal_network_is_linear_interpolation(config):
     torch.testing.assert_close(found, (1 - weight) * first + weight * second, atol=1e-5, rtol=0)
 
 
+def test_without_coarser_levels_nothing_is_made_that_is_never_used():
+    small = TEMPORAL["small"]
+    network = shaken(TemporalNetwork(small))
+    levels = network.levels(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32), torch.tensor([0.4]))
+    sum(level.map.square().mean() for level in levels).backward()
+    assert len(levels) == 1 and all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+    listed = {(task, part): number for task, part, number in rows("small")}
+    assert listed["time", "flow, finer levels"] == 0 and listed["time", "sum"] == count(network)
+
+
+def test_a_relative_network_adds_a_share_of_the_map():
+    """Where there is nothing, nothing is added; twice the map gives nearly twice the correction."""
+    network = shaken(TemporalNetwork(TEMPORAL["small"]))
+    t, zero = torch.tensor([0.4]), torch.zeros(1, 1, 16, 16)
+    assert torch.equal(network(zero, zero, t), zero)
+    same = 30 + torch.rand(1, 1, 16, 16)
+    share = [network(k * same, k * same, t) / (k * same) for k in (1, 1.01)]
+    assert (share[0] - 1).abs().max() > 0.01
+    torch.testing.assert_close(share[0], share[1], atol=2e-3, rtol=0)
+
+
 def test_a_network_before_training_is_what_the_levels_end_with():
     network = shaken(TemporalNetwork(TIME))
     first, second, t = torch.rand(1, 1, 20, 24), torch.rand(1, 1, 20, 24), torch.tensor([0.4])

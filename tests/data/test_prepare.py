@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cranpm.data.composition import require_composition
 from cranpm.data.days import parse_days
 from cranpm.data.layout import STORE_CHANNELS
 from cranpm.data.prepare import file_hash, prepare, store_header
@@ -260,10 +261,23 @@ def test_sharpened_composition_is_used_where_it_is_wanted(files, sharpened, stor
         for kind in ("raw", "sharpened")
     )  # fmt: skip
     assert not np.allclose(raw, sharp) and np.abs(raw - sharp).max() < 0.5 * sharp.mean()
+    for kind, other in (("raw", "sharpened"), ("sharpened", "raw")):
+        made = Store.open(tmp_path / f"{kind}.zarr")
+        assert made.composition == {kind: {DAYS[0]}}
+        require_composition(made, kind, DAYS[:1])
+        with pytest.raises(CranpmError, match=rf"2022-01-05 {kind}; expected {other}: .* --composition {other}"):
+            require_composition(made, other, DAYS[:1])
     by_year = replace(region, sharpened=(2022,))
     assert np.array_equal(
         Store.open(prepare(by_year, folder, tmp_path / "pack.zarr", days=DAYS[:1])).coarse_day(DAYS[0])[channel], sharp
     )
+
+
+def test_a_store_that_does_not_say_where_its_composition_is_from_is_not_taken_for_either(store, world, tmp_path):
+    assert store.composition == {"raw": set(store.days)}
+    silent = Store.open(write_store(world, DAYS, tmp_path / "direct.zarr"))
+    with pytest.raises(CranpmError, match="of a kind it does not say; expected raw"):
+        require_composition(silent, "raw", silent.days)
 
 
 def test_composition_that_is_to_be_sharpened_first_is_refused_with_the_command(files, sharpened, tmp_path):

@@ -14,7 +14,7 @@ from cranpm.errors import CranpmError
 from cranpm.grid import Grid
 from cranpm.region import load_region
 from cranpm.sample.geos_cf import write_geos_cf
-from cranpm.sample.globe import GLOBE, globe_map
+from cranpm.sample.globe import FINE, GLOBE, globe_cells, globe_map
 from cranpm.sample.hourly import HourlyTruth
 
 DAY = dt.date(2019, 1, 5)
@@ -73,6 +73,14 @@ def test_the_globe_has_no_place_where_it_begins():
     here, there = globe_map(GLOBE, 5.0, plumes=30), globe_map(turned, 5.0, plumes=30)
     np.testing.assert_allclose(np.roll(here, -120, axis=1), there, rtol=1e-4)
     assert np.ptp(here[0]) < 1e-3 * here[0].mean(), "a pole is one point"
+
+
+def test_cells_of_the_globe_are_means_around_their_nodes_across_the_date_line_and_the_poles():
+    fine, cells = globe_map(FINE, 2.0, plumes=40), globe_cells(2.0, plumes=40)
+    assert cells.shape == GLOBE.shape
+    assert cells[50, 70] == pytest.approx(fine[149:152, 209:212].mean(), rel=1e-5)
+    assert cells[50, 0] == pytest.approx(fine[149:152, [-1, 0, 1]].mean(), rel=1e-5)
+    assert cells[0, 20] == pytest.approx((fine[:2, 59:62].sum() + fine[1, 779:782].sum()) / 9, rel=1e-5)
 
 
 def test_the_globe_drifts_east():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cranpm.composition.deepcams.config import spatial_config, temporal_config
+from cranpm.composition.deepcams.degrade import Degradation
 from cranpm.composition.deepcams.objective import Network
 from cranpm.composition.deepcams.spatial import SpatialNetwork
 from cranpm.composition.deepcams.temporal import TemporalNetwork
@@ -44,7 +45,7 @@ class Sharpener:
     model: str
     scale: float
     mean: float
-    degradation: str
+    degradation: Degradation
     simulated: bool
     provenance: Mapping[str, Any] = field(default_factory=dict)
     hash: str = ""

@@ -15,12 +15,14 @@ class TemporalConfig:
     Attributes:
         features: channels of the feature maps; everything else is a multiple of it.
         stride: pixels of the map behind one pixel of the features: 1, 2 or 4.
-        levels: coarsest level; level l sees the maps reduced by 2**l.
+        levels: coarsest level; level l sees the maps reduced by 2**l. With 0 there is no other than the map itself.
         unit: what a 1 of the last layer adds to the normalised map; published 1. Near the size of the corrections,
             training neither jumps about them nor crawls.
         flow_unit: the same for flows, in pixels of the features.
-        whole: whether the last layer of the refinement sees its inputs at full resolution, too. As published it sees
-            features of half of it, enlarged: enough for pictures, too little where a pixel is 75 km.
+        whole: whether the refinement looks at full resolution, too. As published it ends with features of half of it,
+            enlarged: enough for pictures, too little where a pixel is 75 km.
+        relative: whether the network sees the logarithms of the maps and how they change, and adds a *share* of the
+            map. PM2.5 spans two orders of magnitude, and what wind, mixing and traffic do to it is in proportion.
     """
 
     features: int
@@ -29,6 +31,7 @@ class TemporalConfig:
     unit: float = 1.0
     flow_unit: float = 1.0
     whole: bool = False
+    relative: bool = False
 
     @property
     def multiple(self) -> int:
@@ -58,7 +61,7 @@ class SpatialConfig:
 
 TEMPORAL = {
     "paper": TemporalConfig(features=64, stride=4, levels=1),
-    "small": TemporalConfig(features=16, stride=1, levels=1, unit=0.03, flow_unit=0.1, whole=True),
+    "small": TemporalConfig(features=16, stride=2, levels=0, unit=0.1, flow_unit=0.1, whole=True, relative=True),
 }
 SPATIAL = {
     "paper": SpatialConfig(features=32, head=64, blocks=10, attention=True),

@@ -41,5 +41,5 @@ def rows(model: str) -> list[tuple[str, str, int]]:
     return found
 
 
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _count(module: nn.Module | None) -> int:
+    return 0 if module is None else sum(parameter.numel() for parameter in module.parameters())

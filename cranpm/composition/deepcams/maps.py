@@ -113,7 +113,7 @@ class DrawnSteps(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         rng, batch = np.random.default_rng([self.seed, step]), self.recipe.batch
-        return self.pairs.draw(rng, batch.examples, batch.patch, batch.reverse)
+        return self.pairs.draw(rng, batch.examples, batch.patch, batch.reverse, flip=batch.flip)
 
 
 def read_pairs(recipe: Recipe, paths: Sequence[Path], tell: Progress = silent) -> Pairs:

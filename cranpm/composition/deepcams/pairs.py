@@ -63,7 +63,9 @@ class Pairs:
         """Mean of all maps, ug m-3."""
         return float(np.mean([one.maps.mean(dtype=np.float64) for one in self.series]))
 
-    def draw(self, rng: np.random.Generator, count: int, patch: int, reverse: float = 0.0) -> Batch:
+    def draw(
+        self, rng: np.random.Generator, count: int, patch: int, reverse: float = 0.0, *, flip: bool = True
+    ) -> Batch:
         """A batch of random places and times.
 
         Args:
@@ -71,10 +73,11 @@ class Pairs:
             count: examples.
             patch: side of the coarse patches, pixels; the whole map where it is 0.
             reverse: how often time runs backwards.
+            flip: whether maps are mirrored at random.
         """
         chosen = [self.starts[i] for i in rng.integers(len(self.starts), size=count)]
         windows = [self._window(rng, k, patch) for k, _ in chosen]
-        flips = rng.integers(4, size=count)
+        flips = rng.integers(4 if flip else 1, size=count)
         if self.space:
             fine = np.stack([self._at(k, i, w, f) for (k, i), w, f in zip(chosen, windows, flips, strict=True)])
             return self._space_batch(fine[:, None])

@@ -31,12 +31,15 @@ class Drawing:
         patch: side of the coarse patches, pixels; 0 for whole maps.
         reverse: how often time runs backwards (temporal network).
         every: keep each n-th hour of the maps (spatial network), so that years fit in memory.
+        flip: whether maps are mirrored at random. A mirrored Earth turns the other way: without, the temporal network
+            can learn that day breaks in the east.
     """
 
     examples: int
     patch: int
     reverse: float = 0.0
     every: int = 1
+    flip: bool = True
 
 
 @dataclass(frozen=True)

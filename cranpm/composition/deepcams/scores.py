@@ -96,7 +96,7 @@ def markdown(table: Table, plain: str) -> str:
     )
     lines = [head, "|" + "---|" * 8]
     for month, row in (*table.monthly().items(), ("mean", table.average)):
-        figures = [*(f"{v:.4f}" for v in row.r), *(f"{v:.3f}" for v in (*row.rmse, *row.mae))]
+        figures = [*(f"{v:.5f}" for v in row.r), *(f"{v:.3f}" for v in (*row.rmse, *row.mae))]
         lines.append(f"| {month} | {' | '.join(figures)} | {100 * (row.rmse[1] / row.rmse[0] - 1):+.1f}% |")
     first, second = table.pooled
     return (

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cranpm.composition.deepcams.config import SpatialConfig
 from cranpm.composition.deepcams.degrade import degrade, enlarge
-from cranpm.composition.deepcams.temporal import zeroed
+from cranpm.composition.deepcams.layers import zeroed
 
 KERNEL, STRIDE, PADDING = 5, 3, 1  # so that 3 n pixels become n and the other way round
 

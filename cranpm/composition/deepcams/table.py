@@ -41,9 +41,11 @@ def make_table(
     else:
         years = {day.year for day in course.dates}
         paths = [path for path in find_geos_cf(data) if int(str(read_geos_cf(path).times[0])[:4]) in years]
+    if not paths:
+        raise CranpmError(f"no day to score on: --days {days}, --of-month {of_month}" + (f" in {data}" if data else ""))
     keep = every if sharpener.task == "space" else 1
     asked = Recipe(
-        recipe.name, sharpener.task, sharpener.model, sharpener.scale, recipe.degradation,
+        recipe.name, sharpener.task, sharpener.model, sharpener.scale, sharpener.degradation,
         Drawing(1, 0, every=keep), recipe.schedule, simulated=recipe.simulated,
     )  # fmt: skip
     pairs = read_pairs(asked, paths, tell)

@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 from cranpm.composition.deepcams.config import TemporalConfig
 from cranpm.composition.deepcams.flow import FLOOR, blend, enlarge, reverse, warp
+from cranpm.composition.deepcams.layers import Features, Hourglass, Refinement, started
+
+_LEAST = 0.05  # of the scale: values below it look alike in a logarithm
+_CLOSER = 5.0  # brings changes of a tenth in three hours near 1
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,13 @@ class TemporalNetwork(nn.Module):
         super().__init__()
         self.config, n = config, config.features
         self.extract = Features(n, config.stride)
-        self.coarser = nn.Conv2d(n, n, 3, 2, 1)
+        self.coarser = nn.Conv2d(n, n, 3, 2, 1) if config.levels else None
         self.coarsest_flow = Hourglass(2 * n, n, 6)
-        self.finer_flow = FinerFlow(n, config.flow_unit)
+        self.finer_flow = FinerFlow(n, config.flow_unit) if config.levels else None
         self.flow_at_t = FlowAtT(n, config.flow_unit)
-        self.refine = Refinement(4 * n // config.stride**2 + 8, n, whole=config.whole)
+        incoming = 4 * n // config.stride**2 + (9 if config.relative else 8)
+        self.refine = Refinement(incoming, n, whole=config.whole)
+        self.apply(started)
 
     def forward(self, first: Tensor, second: Tensor, t: Tensor) -> Tensor:
         """The map at t.
@@ -65,8 +71,9 @@ class TemporalNetwork(nn.Module):
         height, width = first.shape[-2:]
         time = t.reshape(-1, 1, 1, 1)
         maps = [(pad(first, self.config.multiple), pad(second, self.config.multiple))]
-        features = [(self.extract(maps[0][0]), self.extract(maps[0][1]))]
+        features = [(self.extract(self._seen(maps[0][0])), self.extract(self._seen(maps[0][1])))]
         for _ in range(self.config.levels):
+            assert self.coarser is not None
             maps.append((halve(maps[-1][0]), halve(maps[-1][1])))
             features.append((self.coarser(features[-1][0]), self.coarser(features[-1][1])))
         flow: Tensor | None = None
@@ -84,6 +91,7 @@ class TemporalNetwork(nn.Module):
         if coarser is None:
             flow, logits = self.coarsest_flow(torch.cat([f0, f1], dim=1)).split([4, 2], dim=1)
             return torch.cat([self.config.flow_unit * flow, logits], dim=1)
+        assert self.finer_flow is not None
         return self.finer_flow(f0, f1, enlarge(coarser, 2))
 
     def _at_level(
@@ -98,59 +106,19 @@ class TemporalNetwork(nn.Module):
         fine_0, fine_1 = enlarge(to_0, stride), enlarge(to_1, stride)
         early, late = warp(map_0, fine_0), warp(map_1, fine_1)
         context = F.pixel_shuffle(torch.cat(warped, dim=1), stride)
-        seen = torch.cat([context, map_0, map_1, early, late, fine_0, fine_1], dim=1)
-        logit, residual = self.refine(seen).split(1, dim=1)
-        whole = blend(early, late, torch.sigmoid(logit), t) + self.config.unit * residual
+        seen_0, seen_1 = self._seen(map_0), self._seen(map_1)
+        seen = [context, seen_0, seen_1, self._seen(early), self._seen(late), fine_0, fine_1]
+        if self.config.relative:
+            seen.append(_CLOSER * (seen_1 - seen_0))
+        logit, residual = self.refine(torch.cat(seen, dim=1)).split(1, dim=1)
+        blended = blend(early, late, torch.sigmoid(logit), t)
+        change = self.config.unit * residual
+        whole = blended * (1 + change) if self.config.relative else blended + change
         return Level(whole[..., : size[0], : size[1]], to_0, to_1)
 
-
-class Features(nn.Module):
-    """Features of one map, at the stride: a strided convolution is shared by the halvings that it takes."""
-
-    def __init__(self, n: int, stride: int) -> None:
-        super().__init__()
-        self.halvings = stride.bit_length() - 1
-        self.first = nn.Conv2d(1, n, 3, 1, 1)
-        self.strided = nn.Conv2d(n, n, 3, 2, 1) if self.halvings else None
-        self.second = nn.Conv2d(n, n, 3, 1, 1)
-        self.residual = nn.Sequential(Residual(n), Residual(n))
-
-    def forward(self, map: Tensor) -> Tensor:
-        """(n, 1, h, w) to (n, features, h / stride, w / stride)."""
-        x = F.relu(self.first(map))
-        for _ in range(self.halvings):
-            assert self.strided is not None
-            x = F.relu(self.strided(x))
-        x = self.second(x)
-        return x + self.residual(x)
-
-
-class Residual(nn.Module):
-    """Convolution, ReLU, convolution, added to what came in."""
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(n, n, 3, 1, 1), nn.Conv2d(n, n, 3, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape kept."""
-        return x + self.second(F.relu(self.first(x)))
-
-
-class Hourglass(nn.Module):
-    """Twice down and twice up; the last layer begins at zero."""
-
-    def __init__(self, incoming: int, n: int, outgoing: int) -> None:
-        super().__init__()
-        self.down_1, self.down_2 = nn.Conv2d(incoming, 2 * n, 4, 2, 1), nn.Conv2d(2 * n, 4 * n, 4, 2, 1)
-        self.up_1, self.up_2 = nn.Conv2d(4 * n, 2 * n, 3, 1, 1), nn.Conv2d(2 * n, n, 3, 1, 1)
-        self.last = zeroed(nn.Conv2d(n, outgoing, 3, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, incoming, h, w) to (n, outgoing, h, w); h and w are multiples of 4."""
-        x = F.relu(self.down_2(F.relu(self.down_1(x))))
-        x = F.relu(self.up_1(F.interpolate(x, scale_factor=2)))
-        return self.last(F.relu(self.up_2(F.interpolate(x, scale_factor=2))))
+    def _seen(self, map: Tensor) -> Tensor:
+        """What the network is shown of a normalised map: itself, or half its logarithm."""
+        return 0.5 * torch.log(map.clamp_min(0) + _LEAST) if self.config.relative else map
 
 
 class FinerFlow(nn.Module):
@@ -184,39 +152,6 @@ class FlowAtT(nn.Module):
         seen = torch.cat([f0, warp(f0, to_0), warp(f1, to_1), f1, to_0, to_1], dim=1)
         change_0, change_1 = self.hourglass(F.relu(self.mix(seen))).split(2, dim=1)
         return to_0 + self.unit * change_0, to_1 + self.unit * change_1
-
-
-class Refinement(nn.Module):
-    """A U-Net that gives the mask's logit and the residual of eq. 3; the last layer begins at zero."""
-
-    def __init__(self, incoming: int, n: int, *, whole: bool) -> None:
-        super().__init__()
-        self.whole = whole
-        self.down_1 = nn.Conv2d(incoming, n, 4, 2, 1)
-        self.down_2 = nn.Conv2d(n, 2 * n, 4, 2, 1)
-        self.down_3 = nn.Conv2d(2 * n, 4 * n, 4, 2, 1)
-        self.deepest = nn.Conv2d(4 * n, 4 * n, 3, 1, 1)
-        self.up_1 = nn.Conv2d(6 * n, 2 * n, 3, 1, 1)
-        self.up_2 = nn.Conv2d(3 * n, n, 3, 1, 1)
-        self.last = zeroed(nn.Conv2d(n + incoming if whole else n, 2, 3, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, incoming, h, w) to (n, 2, h, w); h and w are multiples of 8."""
-        one = F.relu(self.down_1(x))
-        two = F.relu(self.down_2(one))
-        deep = F.relu(self.deepest(F.relu(self.down_3(two))))
-        up = F.relu(self.up_1(torch.cat([F.interpolate(deep, scale_factor=2), two], dim=1)))
-        up = F.relu(self.up_2(torch.cat([F.interpolate(up, scale_factor=2), one], dim=1)))
-        up = F.interpolate(up, scale_factor=2)
-        return self.last(torch.cat([up, x], dim=1) if self.whole else up)
-
-
-def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """A layer that gives zero until it is trained."""
-    nn.init.zeros_(layer.weight)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def halve(map: Tensor) -> Tensor:
