@@ -35,7 +35,7 @@ EXTRA_ONLY = {
     "rasterio",
 }
 MAY_USE_TORCH = ("cranpm/model/", "cranpm/train/", "cranpm/data/batch.py", "cranpm/data/dataset.py")
-MAY_USE_TORCH += ("cranpm/composition/deepcams/",)
+MAY_USE_TORCH += ("cranpm/composition/deepcams/", "cranpm/composition/coupling/")
 MAY_USE_TORCH += ("cranpm/forecast/torch_engine.py",)
 FREE_OF_WEIGHT = ("commands.py", "cli.py", "lazy.py", "doctor.py", "errors.py", "options.py", "__main__.py")
 LIGHT = {"typer", "click", "rich", "cranpm"}
