@@ -36,7 +36,7 @@ INSTANTS = (0, 12)
 """UTC hours of the outputs."""
 
 FORECAST_DAYS = 5
-DRIVER_LEVELS = (500, 850)
+DRIVER_LEVELS = (500, 850, 1000)
 _EVERY = len(HOURS) // len(INSTANTS)
 _BLOCK = 24  # days
 _SPIN_UP = 9  # days before a block in which the runs forget their start

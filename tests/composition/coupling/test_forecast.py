@@ -1,0 +1,98 @@
+"""From files to files."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cranpm.composition.coupling.checkpoint import CouplingCheckpoint, read_coupling, write_coupling
+from cranpm.composition.coupling.config import SMALL
+from cranpm.composition.coupling.forecast import forecast_composition
+from cranpm.composition.coupling.inputs import read_composition, read_driver
+from cranpm.composition.coupling.network import Coupling
+from cranpm.composition.coupling.scales import Scales
+from cranpm.data.catalogue import scan
+from cranpm.data.products import cams
+from cranpm.errors import CranpmError
+from cranpm.grid import Grid
+from cranpm.region import load_region
+from cranpm.sample.species import SpeciesWorld
+from cranpm.sample.species_files import write_start
+
+DAY = dt.date(2022, 7, 2)
+GRID = Grid(52.0, 6.0, 0.75, 6, 8)
+CONFIG = replace(SMALL, widths=(8, 8, 16), hidden=8, depth=1, time_width=8)
+
+
+@pytest.fixture(scope="module")
+def world() -> SpeciesWorld:
+    return SpeciesWorld(load_region("europe"), GRID)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, world: SpeciesWorld) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_start(world, DAY, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> CouplingCheckpoint:
+    """An untrained network: it forecasts its base."""
+    folder = tmp_path_factory.mktemp("network") / "untrained"
+    names = dict.fromkeys(CONFIG.species, 1.0) | {n: 1e-7 for n in CONFIG.species if n.startswith(("co", "no2"))}
+    scales = Scales(names, dict.fromkeys(CONFIG.weather, (0.0, 1.0)))
+    torch.manual_seed(0)
+    write_coupling(folder, CouplingCheckpoint(CONFIG, scales, GRID, True), Coupling(CONFIG, scales))
+    return read_coupling(folder)
+
+
+@pytest.mark.slow
+def test_what_is_read_is_what_the_world_wrote(files: Path, world: SpeciesWorld):
+    before, now, simulated = read_composition(files / "cams", DAY, CONFIG.species, GRID)
+    days = list(world.days([DAY - dt.timedelta(days=1), DAY]))
+    for k, name in enumerate(CONFIG.species):
+        rounding = 2e-4 * float(now[k].max())
+        assert before[k] == pytest.approx(days[0].analysis[name][1], rel=2e-3, abs=rounding)
+        assert now[k] == pytest.approx(days[1].analysis[name][0], rel=2e-3, abs=rounding)
+    driver = read_driver(files / "driver", DAY, CONFIG.weather, GRID)
+    issued = next(iter(world.forecasts([DAY])))
+    assert simulated and driver.simulated and driver.fields["tp"].shape == (11, 6, 8)
+    assert driver.fields["u10"] == pytest.approx(issued.weather["u10"], abs=2e-3)
+    assert driver.fields["tp"][1:] == pytest.approx(issued.weather["tp"][1:], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_product_loader_takes_a_forecast_for_one_of_cams(
+    files: Path, world: SpeciesWorld, checkpoint: CouplingCheckpoint, tmp_path: Path
+):
+    made = forecast_composition(
+        checkpoint, DAY, files / "cams", files / "driver", tmp_path, places=torch.zeros(6, *GRID.shape)
+    )
+    assert made.simulated and made.path.name == "cams_forecast_2022070200.zip"
+    described = scan(tmp_path).of("cams_forecast")
+    loaded = cams.forecast(described, DAY, GRID, leads=(1, 2, 3, 4))
+    today = next(iter(world.days([DAY]))).analysis["pm2p5"][0]
+    for lead in (1, 2, 3, 4):  # persistence, out of an untrained network
+        assert loaded.sel(lead=lead, channel="pm2p5").values == pytest.approx(today, rel=1e-2, abs=0.02)
+    assert np.isfinite(loaded.sel(channel=["pm2p5", "pm10", "no2", "co"])).all()
+    assert "o3+1" in loaded.attrs["absent"]
+    density = 101_325 / 287 / 290
+    co = next(iter(world.days([DAY]))).analysis["co_1000"][0] * 1e9 * density
+    assert loaded.sel(lead=1, channel="co").values == pytest.approx(co, rel=0.1)
+    assert any("simulated" in note for file in described for note in file.notes)
+
+
+@pytest.mark.slow
+def test_a_missing_instant_or_driver_is_named(files: Path):
+    with pytest.raises(CranpmError, match=r"'pm2p5' lacks 2 of 2 instants \(2022-07-05T12:00"):
+        read_composition(files / "cams", dt.date(2022, 7, 6), ("pm2p5",), GRID)
+    with pytest.raises(CranpmError, match="no weather forecast issued on 2022-07-03 and no ERA5"):
+        read_driver(files / "driver", dt.date(2022, 7, 3), ("u10",), GRID)
+    with pytest.raises(CranpmError, match="channel 'msl' is none that the product loader reads"):
+        read_driver(files / "driver", DAY, ("msl",), GRID)
