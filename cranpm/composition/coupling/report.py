@@ -37,14 +37,14 @@ def report(
     models: Sequence[Path], *, days: str, every: int, realisation: int, perfect: bool, cache: Path,
     tell: Progress = silent,
 ) -> str:  # fmt: skip
-    """Score networks of one grid on the same forecasts.
+    """Score networks of one grid on the same forecasts, from 00 UTC of each n-th day of every range of days.
 
     Raises:
         CranpmError: a network is not of the sample world, or lies on another grid than the first.
     """
     found = [read_coupling(folder) for folder in models]
-    area = _area(found)
-    starts = parse_days(days)[::every]
+    area = area_of(found)
+    starts = tuple(day for part in days.split(",") for day in parse_days(part)[::every])
     batches, cams = forecasts(found[0].config, area, starts, realisation, cache, perfect=perfect, tell=tell)
     known = simulated_ground(area, found[0].config.places, cache)
     ground = Ground(torch.from_numpy(known)[None])
@@ -120,7 +120,12 @@ def drift(scores: Scores) -> str:
     return "\n".join(lines)
 
 
-def _area(found: Sequence[CouplingCheckpoint]) -> Area:
+def area_of(found: Sequence[CouplingCheckpoint]) -> Area:
+    """The area that networks of the sample world share.
+
+    Raises:
+        CranpmError: one is not of the sample world, or they lie on different grids.
+    """
     grid: Grid = found[0].grid
     for one in found:
         if not one.simulated:
