@@ -3,7 +3,7 @@
 python -m tests.benchmarks.coupling_seeds --out runs/coupling --seeds 3
 
 Each run is a folder OUT/RECIPE-FUSION-sSEED; a finished one is not made again, an unfinished one goes on. Days of the
-scoring world (realisation 0, 2022) are simulated once. Prints RMSE over that of persistence (mean over species) by lead:
+scoring world (realisation 0, 2022) are simulated once. Prints RMSE over persistence's (mean over species) by lead:
 for each fusion the mean over seeds and the 95 % interval over seeds and days together, and the same of its
 difference from the network without weather; then the tables of seed 0.
 """
