@@ -88,14 +88,14 @@ class Tracers:
         new = {"pm": self.fine.step(state["pm"], Air(u, v, mixing, rain, sources.above), sources.emission, edge)}
         air = Air(u, v, mixing, rain, 0.5)
         new["coarse"] = self.coarse.step(state["coarse"], air, self._raised(np.hypot(u, v), rain), _same(4.0))
-        decay = {"co": np.float32(1.0), "no2": self._left(day, hour)}
+        decay = {"co": np.ones_like(rain), "no2": self._left(day, hour)}
         for gas, made in (("co", _CO), ("no2", _NO2)):
             new |= self._gas(gas, made, hour, weather, mixing, rain, sources, state, (u, v), decay[gas])
         return new
 
     def _gas(
         self, gas: str, made: Mapping[str, float], hour: int, weather: Mapping[str, Field], mixing: Field, rain: Field,
-        sources: Sources, state: State, wind: tuple[Field, Field], left: Field | np.float32,
+        sources: Sources, state: State, wind: tuple[Field, Field], left: Field,
     ) -> State:  # fmt: skip
         """A gas three hours later: carried on its levels, emitted below, exchanged between them, decayed."""
         names = [f"{gas}_{level}" for level in (1000, 850, 500)]

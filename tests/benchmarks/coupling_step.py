@@ -2,6 +2,7 @@
 
 python -m tests.benchmarks.coupling_step                     the table of `paper`
 python -m tests.benchmarks.coupling_step --step --roll       a step at 451 x 900, and one of the rolled fields
+python -m tests.benchmarks.coupling_step --config small --shape 32 48 --rollout 10      memory along a forecast
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from datetime import datetime
 
 import torch
 from torch import Tensor
 
 from cranpm.composition.coupling.config import CouplingConfig, coupling_config
 from cranpm.composition.coupling.network import Coupling, Ground
+from cranpm.composition.coupling.rollout import roll_out
 from cranpm.composition.coupling.scales import Scales
 from cranpm.composition.coupling.table import parameter_table
-from tests.benchmarks.measure import machine
+from tests.benchmarks.measure import machine, resident_mib
 
 
 def fields(config: CouplingConfig, shape: tuple[int, int], roll: int) -> tuple[Tensor, ...]:
@@ -37,6 +40,15 @@ def step(network: Coupling, shape: tuple[int, int], roll: int = 0) -> tuple[Tens
     return forecast, time.perf_counter() - begin, time.process_time() - worked
 
 
+def rollout(network: Coupling, shape: tuple[int, int], steps: int) -> list[float]:
+    """Resident memory after each step of a forecast, MiB."""
+    before, now, *_, places = fields(network.config, shape, 0)
+    channels = len(network.config.weather)
+    weather = (torch.randn(1, channels, *shape) for _ in range(steps + 1))
+    forecast = roll_out(network, before.abs(), now.abs(), weather, Ground(places), datetime(2022, 1, 1))
+    return [resident_mib("VmRSS") for _ in forecast]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="paper")
@@ -44,6 +56,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--step", action="store_true")
     parser.add_argument("--roll", action="store_true")
+    parser.add_argument("--rollout", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
@@ -51,9 +64,12 @@ def main() -> None:
     torch.nn.init.normal_(network.head.kernel.weight, std=0.02)  # as if trained: zeros would hide the rest
     for name, number in parameter_table(network):
         print(f"{name:<24} {number:>12,}")
+    shape = (given.shape[0], given.shape[1])
+    if given.rollout:
+        held = rollout(network, shape, given.rollout)
+        print(f"{given.rollout} steps of a forecast: {held[0]:.0f} MiB after the first, {held[-1]:.0f} after the last")
     if not given.step:
         return
-    shape = (given.shape[0], given.shape[1])
     forecast, seconds, worked = step(network, shape)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(

@@ -192,8 +192,8 @@ def better_a_day_before(series: Sequence[Series], config: CouplingConfig, scales
     of, logarithmic = scales.of_species(config)
     unit = np.array(of, np.float32)[:, None, None]
     for one in series:
-        seen = torch.from_numpy(one.composition / unit)
-        seen = torch.where(torch.tensor(logarithmic)[:, None, None], spread(seen), seen).numpy()
+        scaled = torch.from_numpy(one.composition / unit)
+        seen = torch.where(torch.tensor(logarithmic)[:, None, None], spread(scaled), scaled).numpy()
         for row, lag in enumerate((1, 2)):
             found[row] += np.abs(seen[2:] - seen[2 - lag : -lag]).sum(axis=(0, 2, 3), dtype=np.float64)
     return tuple(name for name, latest, day in zip(config.species, *found, strict=True) if day < latest)

@@ -59,9 +59,9 @@ def forecast_composition(
         torch.from_numpy(np.stack([weather.fields[name][k] for name in config.weather]))[None] for k in range(STEPS + 1)
     )
     start = dt.datetime.combine(day, dt.time())
-    first = (torch.from_numpy(field)[None] for field in (before, now))
+    earlier, latest = torch.from_numpy(before)[None], torch.from_numpy(now)[None]
     steps, leads = [], []
-    for step in roll_out(checkpoint.network(), *first, maps, Ground(places[None]), start):
+    for step in roll_out(checkpoint.network(), earlier, latest, maps, Ground(places[None]), start):
         steps.append(step.fields[0].numpy())
         leads.append(step.lead)
         tell("forecasting", len(leads), STEPS)
