@@ -101,9 +101,12 @@ class CouplingDays(LightningDataModule):
         self.held_out = read("analysis", "validate")
         self.scales = {view: statistics(series, config) for view, series in self.train.items()}
         self.config = config
+        last = views[-1]
+        errors = half_day_errors(self.train[last], config, self.scales[last])
         if recipe.bases == "measured":
-            last = views[-1]
-            self.config = replace(config, day_before=better_a_day_before(self.train[last], config, self.scales[last]))
+            self.config = replace(config, day_before=better_a_day_before(errors, config))
+        change = dict(zip(config.species, errors.min(axis=0).tolist(), strict=True))
+        self.scales = {view: replace(scales, change=change) for view, scales in self.scales.items()}
         known = simulated_ground(simulated.area, config.places, self.cache, seed=simulated.world_seed)
         self.ground = Ground(torch.from_numpy(known)[None])
 
@@ -186,17 +189,23 @@ def statistics(series: Sequence[Series], config: CouplingConfig) -> Scales:
     )
 
 
-def better_a_day_before(series: Sequence[Series], config: CouplingConfig, scales: Scales) -> tuple[str, ...]:
-    """Species whose map of 24 h before a forecast lies closer to it than the latest one, as the network sees them."""
-    found = np.zeros((2, len(config.species)))
+def half_day_errors(series: Sequence[Series], config: CouplingConfig, scales: Scales) -> NDArray[np.float64]:
+    """Mean absolute error of both bases as the network sees them, shape (2, C): the latest map, that of 24 h before."""
+    found, count = np.zeros((2, len(config.species))), 0
     of, logarithmic = scales.of_species(config)
     unit = np.array(of, np.float32)[:, None, None]
     for one in series:
         scaled = torch.from_numpy(one.composition / unit)
         seen = torch.where(torch.tensor(logarithmic)[:, None, None], spread(scaled), scaled).numpy()
+        count += seen[2:, 0].size
         for row, lag in enumerate((1, 2)):
             found[row] += np.abs(seen[2:] - seen[2 - lag : -lag]).sum(axis=(0, 2, 3), dtype=np.float64)
-    return tuple(name for name, latest, day in zip(config.species, *found, strict=True) if day < latest)
+    return found / count
+
+
+def better_a_day_before(errors: NDArray[np.float64], config: CouplingConfig) -> tuple[str, ...]:
+    """Species whose map of 24 h before a forecast lies closer to it than the latest one."""
+    return tuple(name for name, latest, day in zip(config.species, *errors, strict=True) if day < latest)
 
 
 def instant(time: np.datetime64) -> dt.datetime:

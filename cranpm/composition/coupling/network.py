@@ -7,7 +7,8 @@
     P(t+1) = Psi B + D, base B: P(t), or P(t-1) for what follows the sun              eq. 2
 
 A step is 12 h. Composition is what `Normalise` makes of concentrations (eqs. 10 to 12), weather is in physical units.
-Psi is 1 plus what the last layer gives, which is zero at first: an untrained network forecasts its base.
+Psi is 1 plus what the last layer gives, which is zero at first: an untrained network forecasts its base. What it gives
+for a species is in units of how much that species changes (`Scales.change`).
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Coupling(nn.Module):
     place_std: Tensor
     signs: Tensor
     day_before: Tensor
+    unit: Tensor
 
     def __init__(self, config: CouplingConfig, scales: Scales) -> None:
         super().__init__()
@@ -68,6 +70,7 @@ class Coupling(nn.Module):
         )
         late = torch.tensor([name in config.day_before for name in config.species])
         self.register_buffer("day_before", late.reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("unit", torch.tensor(scales.of_changes(config)).reshape(-1, 1, 1), persistent=False)
         self.fusion = make_fusion(config)
         self.unet = UNet(config)
         self.head = Convolution((config.widths[0], 2 * len(config.species)), 3, globe=config.globe)
@@ -108,7 +111,7 @@ class Coupling(nn.Module):
         both = pad_map(both, sides, globe=self.config.globe, signs=self.signs)
         fields = self.head(self.unet(self.fusion(composition, both), clock))
         scale, change = crop_map(fields, sides).chunk(2, dim=1)
-        return 1 + scale, change
+        return 1 + self.unit * scale, self.unit * change
 
     def _ground(self, ground: Ground, batch: int) -> list[Tensor]:
         found = [(ground.places - self.place_mean) / self.place_std]

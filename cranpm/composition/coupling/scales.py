@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cranpm.composition.coupling.config import CouplingConfig
 from cranpm.errors import CranpmError
@@ -18,14 +18,21 @@ class Scales:
     Attributes:
         species: eq. 11 by composition and emission channel, in their units.
         weather: mean and standard deviation by weather channel.
+        change: by species, how far its base is from what comes, as the network sees both: the unit of the last layer.
+            With a unit of 1, the first steps of the optimiser would change more than the air does. Without, it is 1.
     """
 
     species: Mapping[str, float]
     weather: Mapping[str, tuple[float, float]]
+    change: Mapping[str, float] = field(default_factory=dict)
 
     def of_species(self, config: CouplingConfig) -> tuple[list[float], list[bool]]:
         """Scale of each species, and whether eq. 12 follows."""
         return self._scales(config.species), [name in config.logarithmic for name in config.species]
+
+    def of_changes(self, config: CouplingConfig) -> list[float]:
+        """The unit of what the last layer gives for each species."""
+        return [self.change.get(name, 1.0) for name in config.species]
 
     def of_emissions(self, config: CouplingConfig) -> tuple[list[float], list[bool]]:
         """The same of emission channels, which are as skewed."""
@@ -45,13 +52,17 @@ class Scales:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
-        return {"species": dict(self.species), "weather": {name: list(pair) for name, pair in self.weather.items()}}
+        weather = {name: list(pair) for name, pair in self.weather.items()}
+        return {"species": dict(self.species), "weather": weather, "change": dict(self.change)}
 
     @staticmethod
     def from_dict(values: Mapping[str, Mapping]) -> Scales:
         """What `to_dict` wrote."""
         weather = {str(name): (float(mean), float(std)) for name, (mean, std) in values["weather"].items()}
-        return Scales({str(name): float(scale) for name, scale in values["species"].items()}, weather)
+        species, change = (
+            {str(name): float(scale) for name, scale in values[kind].items()} for kind in ("species", "change")
+        )
+        return Scales(species, weather, change)
 
     @staticmethod
     def unit(config: CouplingConfig) -> Scales:

@@ -79,6 +79,17 @@ def test_an_untrained_network_forecasts_its_base(config: CouplingConfig):
     assert torch.equal(forecast[:, 1], arguments["before"][:, 1])  # persistence of 24 h before the forecast
 
 
+def test_the_last_layer_speaks_in_units_of_what_a_species_changes():
+    plain = network()
+    slow = Coupling(GLOBE, replace(Scales.unit(GLOBE), change={"pm2p5": 0.1})).eval()
+    slow.load_state_dict(plain.state_dict())
+    arguments = inputs()
+    base = plain.base(arguments["before"], arguments["now"])
+    both = plain(**arguments) - base, slow(**arguments) - base
+    assert torch.allclose(both[1][:, 0], 0.1 * both[0][:, 0], atol=1e-5)
+    assert torch.allclose(both[1][:, 1:], both[0][:, 1:], atol=1e-6)
+
+
 def test_a_roll_by_whole_points_of_the_middle_rolls_the_forecast():
     made, arguments = network(), inputs()
     assert GLOBE.stride == 6

@@ -11,7 +11,13 @@ import pytest
 import torch
 
 from cranpm.composition.coupling.checkpoint import read_coupling
-from cranpm.composition.coupling.examples import Batch, CouplingDays, better_a_day_before, held_out_batches
+from cranpm.composition.coupling.examples import (
+    Batch,
+    CouplingDays,
+    better_a_day_before,
+    half_day_errors,
+    held_out_batches,
+)
 from cranpm.composition.coupling.network import Ground
 from cranpm.composition.coupling.recipe import find_recipe
 from cranpm.composition.coupling.run import multi_step_loss, plan
@@ -86,7 +92,9 @@ def test_no2_is_measured_to_follow_the_sun_and_pm_is_not(tmp_path: Path, cache: 
     days = CouplingDays(recipe, seed=0, cache=cache)
     days.setup("fit")
     assert days.config.day_before == ("no2_1000",)
-    assert better_a_day_before(days.train["reanalysis"], days.config, days.scales["reanalysis"]) == ("no2_1000",)
+    errors = half_day_errors(days.train["reanalysis"], days.config, days.scales["reanalysis"])
+    assert better_a_day_before(errors, days.config) == ("no2_1000",)
+    assert 0 < days.scales["analysis"].change["pm2p5"] < 0.5
     assert days.scales["reanalysis"].species != days.scales["analysis"].species
     first = next(held_out_batches(days.held_out, 1, 2, steps=3))
     assert all(start.hour == 0 for start in first.starts)
