@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.coupling_held_out RECIPE CHECKPOINT [CHECKPOINT]
 
-Prints RMSE over persistence's and over the base's in the mean over species, by lead, with 95 % intervals over the starts;
+Prints RMSE over persistence's and over the base's in the mean over species by lead, with 95 % intervals over starts;
 the same by species; with two networks of the same starts, how much worse the second is.
 """
 
