@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +11,36 @@ from numpy.typing import NDArray
 
 from cranpm.folders import write_whole
 from cranpm.grid import Grid
-from cranpm.sample.netcdf import CAMS, ERA5, Quantity, new_analysis, new_forecast
-from cranpm.sample.species import DRIVER_LEVELS, INSTANTS, SpeciesWorld
+from cranpm.sample.netcdf import CAMS, ERA5, new_analysis, new_forecast
+from cranpm.sample.species import DRIVER_LEVELS, INSTANTS, SpeciesDay, SpeciesWorld
 
 Field = NDArray[np.float32]
 _GASES, _LEVELS = ("co", "no2"), (1000, 850, 500)
 _SURFACE, _UPPER = ("u10", "v10", "t2m", "sp"), ("u", "v", "t", "z", "q")
 
 
-def write_start(world: SpeciesWorld, day: dt.date, folder: Path) -> None:
-    """Write what a forecast from 00 UTC of a day needs: `cams/` of two days, `driver/` issued on the day."""
-    grid = world.grid
-    for one in world.days([day - dt.timedelta(days=1), day]):
-        times = np.datetime64(one.day, "h") + np.array(INSTANTS)
-        fields = {CAMS[name]: one.analysis[name] * np.float32(1e-9) for name in ("pm2p5", "pm10")}
-        write_whole(folder / "cams" / f"cams_{one.day:%Y%m%d}_sfc.nc", new_analysis(grid, times, fields))
-        content = new_analysis(grid, times, _gases(one.analysis), levels=_LEVELS)
-        write_whole(folder / "cams" / f"cams_{one.day:%Y%m%d}_plev.nc", content)
-    issued = next(iter(world.forecasts([day])))
-    _write_driver(grid, day, issued.weather, folder / "driver")
+def write_starts(world: SpeciesWorld, folders: Mapping[dt.date, Path]) -> Iterator[Path]:
+    """Write what forecasts from 00 UTC of some days need: in a day's folder `cams/` of two days, and `driver/`.
+
+    Yields:
+        The folder of each day, in the order of the calendar, once it is complete.
+    """
+    days = {day - dt.timedelta(days=back) for day in folders for back in (0, 1)}
+    analyses = {one.day: one for one in world.days(sorted(days))}
+    for issued in world.forecasts(sorted(folders)):
+        folder = folders[issued.day]
+        for back in (1, 0):
+            _write_cams(world.grid, analyses[issued.day - dt.timedelta(days=back)], folder / "cams")
+        _write_driver(world.grid, issued.day, issued.weather, folder / "driver")
+        yield folder
 
 
-def _gases(fields: Mapping[str, Field]) -> dict[Quantity, Field]:
-    return {CAMS[gas]: np.stack([fields[f"{gas}_{level}"] for level in _LEVELS], axis=1) for gas in _GASES}
+def _write_cams(grid: Grid, day: SpeciesDay, folder: Path) -> None:
+    times = np.datetime64(day.day, "h") + np.array(INSTANTS)
+    particles = {CAMS[name]: day.analysis[name] * np.float32(1e-9) for name in ("pm2p5", "pm10")}
+    write_whole(folder / f"cams_{day.day:%Y%m%d}_sfc.nc", new_analysis(grid, times, particles))
+    gases = {CAMS[gas]: np.stack([day.analysis[f"{gas}_{level}"] for level in _LEVELS], axis=1) for gas in _GASES}
+    write_whole(folder / f"cams_{day.day:%Y%m%d}_plev.nc", new_analysis(grid, times, gases, levels=_LEVELS))
 
 
 def _write_driver(grid: Grid, day: dt.date, weather: Mapping[str, Field], folder: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,6 +83,10 @@ def run_evaluate(
     device: RuntimeOption = "auto",
     adapter: AdapterOption = None,
     require_key: KeyOption = None,
+    composition: Annotated[
+        str | None, typer.Option(help="forecast: score with coupled forecasts beside the store's own.")
+    ] = None,
+    composition_from: Annotated[Path | None, typer.Option(help="Folder of those forecasts' files.")] = None,
 ) -> None:
     """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
 
@@ -89,6 +95,8 @@ def run_evaluate(
     With an adapter: cranpm region eval india --days 2022-01 --adapter adapters/india
 
     Without torch: cranpm region eval india --days 2022-01 --bundle base.bundle
+
+    What a composition forecast driven by any weather is worth: cranpm region eval europe --composition forecast
     """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
@@ -100,6 +108,7 @@ def run_evaluate(
     from cranpm.forecast.load import choose
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.verify.baselines import read_fitted
+    from cranpm.verify.composition import compose, worth
     from cranpm.verify.evaluate import evaluate as score
     from cranpm.verify.fitting import find_fitted
     from cranpm.verify.report import band_edges, write_report
@@ -121,21 +130,22 @@ def run_evaluate(
     with progress_bar() as progress:
         store = open_store(pack, data, wanted, ahead, progress)
         fitted, note = find_fitted(pack, store, baselines, spare)
-        found = score(
-            engine,
-            store,
-            wanted,
-            ahead,
-            fitted=fitted,
-            edges=band_edges(pack),
-            notes=[
-                *filter(None, [note, shared_days(engine.spec, wanted, ahead)]),
-                *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
-            ],
-            progress=progress,
+        notes = [
+            *filter(None, [note, shared_days(engine.spec, wanted, ahead)]),
+            *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
+        ]
+        scored = partial(
+            score, engine, days=wanted, leads=ahead, fitted=fitted, edges=band_edges(pack), progress=progress
         )
+        if composition is not None:
+            own = scored(store, notes=notes)
+            store, said = compose(composition, store, composition_from, wanted, sample=data is None, tell=progress)
+            notes.append(said)
+        found = scored(store, notes=notes)
+        gained = [] if composition is None else worth(own, found)
+        found = replace(found, notes=(*found.notes, *gained))
         report = write_report(folder, pack, engine, store, found, fitted, progress)
-    for sentence in report.verdict:
+    for sentence in (*report.verdict, *gained):
         print(sentence)
     print(f"Report    {report.path}")
 

@@ -88,7 +88,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    folders = [[train(given.recipe, f, s, given.out) for s in range(given.seeds)] for f in given.fusions]
+    made = {(f, s): train(given.recipe, f, s, given.out) for s in range(given.seeds) for f in given.fusions}
+    folders = [[made[f, s] for s in range(given.seeds)] for f in given.fusions]
     by_fusion = drawn(shares(folders, given.every, perfect=given.perfect))
     for name, values in by_fusion.items():
         print(f"{name:<10} / persistence: {interval(values)}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cranpm.composition.coupling.config import CouplingConfig
 from cranpm.composition.coupling.scales import Scales
+from cranpm.config import nearest
 from cranpm.errors import CranpmError, require
 from cranpm.folders import swap_folder
 from cranpm.grid import Grid
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cranpm.composition.coupling.network import Coupling
 
 MANIFEST, SCHEMA_VERSION = "coupling.json", 1
+SHIPPED = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,19 @@ class CouplingCheckpoint:
         return network.eval()
 
 
-def read_coupling(folder: str | Path) -> CouplingCheckpoint:
-    """A trained coupling network by its folder.
+def read_coupling(name_or_path: str | Path) -> CouplingCheckpoint:
+    """A trained coupling network by the name of one that ships with the package, or by its folder.
 
     Raises:
         CranpmError: it is no such folder, was written by another version, or was altered.
     """
-    folder = Path(folder)
+    folder, shipped = Path(name_or_path), SHIPPED / str(name_or_path)
+    if not folder.exists() and (shipped / MANIFEST).is_file():
+        folder = shipped
     if missing := [name for name in (MANIFEST, WEIGHTS) if not (folder / name).is_file()]:
+        known = nearest(str(name_or_path), sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}")))
         raise CranpmError(
-            f"{folder}: no folder of a coupling network ({' and '.join(missing)} missing); "
+            f"{name_or_path}: no folder of a coupling network ({' and '.join(missing)} missing; {known}); "
             "make one with: cranpm composition couple coupling-sample"
         )
     try:

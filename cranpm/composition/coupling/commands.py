@@ -9,35 +9,48 @@ import typer
 
 def forecast(
     init: str = typer.Option(..., "--init", help="Day whose 00 UTC the forecast starts from, e.g. 2022-07-02."),
-    driver: Path = typer.Option(..., "--driver", help="Folder with a weather forecast issued that day, or ERA5."),
     out: Path = typer.Option(..., "--out", help="Folder for the file."),
-    composition: Path = typer.Option(..., "--composition", help="Folder with CAMS analyses of that day and before."),
-    model: Path = typer.Option(..., "--model", help="Folder of a trained coupling network."),
-    region: str = typer.Option("europe", "--region", help="The pack whose terrain is known to the network."),
+    composition: Path | None = typer.Option(
+        None, "--composition", help="Folder with CAMS analyses of that day and the one before."
+    ),
+    driver: Path | None = typer.Option(
+        None, "--driver", help="Folder with a weather forecast issued that day, or ERA5."
+    ),
+    model: str = typer.Option("sample-coupling", "--model", help="A trained coupling network: its folder, or a name."),
 ) -> None:
     """Forecast the composition of five days, 12 h at a time, driven by a given weather forecast.
 
-    The file is one as CAMS delivers it, and cranpm reads it as one: with --from in `cranpm data prepare`, or where the
-    forecast of CAMS is late. It says in its history what it was made of.
+    Without --composition and --driver, those of the sample world are simulated. The file is one as CAMS delivers it,
+    and cranpm reads it as one: with --from in `cranpm data prepare`, or where the forecast of CAMS is late. It says in
+    its history what it was made of.
 
     Example: cranpm composition forecast --init 2022-07-02 --driver ifs --composition cams --model runs/c/checkpoint
     --out cams_forecast
-    """
-    from cranpm.errors import require
 
-    torch = require("torch", extra="train")
+    On the sample world: cranpm composition forecast --init 2022-07-02 --out cams_forecast
+    """
+    from cranpm.errors import CranpmError, require
+
+    require("torch", extra="train")
     from cranpm.composition.coupling.checkpoint import read_coupling
     from cranpm.composition.coupling.forecast import forecast_composition
     from cranpm.composition.coupling.places import places_of
+    from cranpm.composition.coupling.sample import sample_starts
     from cranpm.data.days import parse_days
     from cranpm.data.progress import progress_bar
 
+    if (composition is None) != (driver is None):
+        raise CranpmError("--composition and --driver go together: give both folders, or none for the sample world")
+    days = parse_days(init)
+    if len(days) != 1:
+        raise CranpmError(f"--init {init}: one day is expected, such as 2022-07-02")
     checkpoint = read_coupling(model)
-    known = torch.from_numpy(places_of(checkpoint.config.places, checkpoint.grid, region, checkpoint.simulated))
     with progress_bar() as tell:
-        made = forecast_composition(
-            checkpoint, parse_days(init)[0], composition, driver, out, places=known, tell=tell
-        )  # fmt: skip
+        if composition is None or driver is None:
+            start = sample_starts(checkpoint, days, tell=tell)[days[0]]
+            composition, driver = start / "cams", start / "driver"
+        places = places_of(checkpoint)
+        made = forecast_composition(checkpoint, days[0], composition, driver, out, places=places, tell=tell)
     typer.echo(f"{made.path}  ({'simulated; ' if made.simulated else ''}driven by {made.driver})")
 
 
@@ -75,8 +88,8 @@ def couple(
 
 
 def score_coupling(
-    models: list[Path] = typer.Argument(
-        help="Folders of trained coupling networks; the first is compared to the others."
+    models: list[str] = typer.Argument(
+        help="Trained coupling networks: folders or names; the first is compared to the others."
     ),
     days: str = typer.Option("2022-01-09..2022-01-21", help="Simulated days whose 00 UTC forecasts start from."),
     every: int = typer.Option(2, min=1, help="Each n-th of those days."),

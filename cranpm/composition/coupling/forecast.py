@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from cranpm import __version__
 from cranpm.composition.coupling.channels import PARTICLES
@@ -17,7 +18,7 @@ from cranpm.composition.coupling.inputs import read_composition, read_driver
 from cranpm.composition.coupling.network import Ground
 from cranpm.composition.coupling.output import write_forecast
 from cranpm.composition.coupling.rollout import roll_out
-from cranpm.data.products.description import SIMULATED
+from cranpm.data.products.description import SIMULATED, STANDS_IN
 from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
 
@@ -32,7 +33,7 @@ class Made:
 
 
 def forecast_composition(
-    checkpoint: CouplingCheckpoint, day: dt.date, composition: Path, driver: Path, out: Path, *, places: torch.Tensor,
+    checkpoint: CouplingCheckpoint, day: dt.date, composition: Path, driver: Path, out: Path, *, places: Tensor,
     tell: Progress = silent,
 ) -> Made:  # fmt: skip
     """Forecast the five days after 00 UTC of a day and write them as CAMS would.
@@ -71,8 +72,7 @@ def forecast_composition(
     simulated = simulated or weather.simulated or checkpoint.simulated
     history = (
         f"{f'{SIMULATED}: ' if simulated else ''}cranpm {__version__} composition forecast, network "
-        f"{checkpoint.hash[:12]} driven by {weather.source}; not a product of ECMWF or Copernicus; QA: stands in for a "
-        "CAMS forecast"
+        f"{checkpoint.hash[:12]} driven by {weather.source}; not a product of ECMWF or Copernicus; QA: {STANDS_IN}"
     )
     path = write_forecast(out, grid, day, leads, species, temperature, history)
     return Made(path, simulated, weather.source)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from cranpm.composition.coupling.series import Area, places, simulated_ground
+from cranpm.composition.coupling.checkpoint import CouplingCheckpoint
+from cranpm.composition.coupling.report import area_of
+from cranpm.composition.coupling.series import places, simulated_ground
 from cranpm.errors import CranpmError
 from cranpm.folders import cache_folder
-from cranpm.grid import Grid
 
 
-def places_of(names: Sequence[str], grid: Grid, region: str, simulated: bool) -> NDArray[np.float32]:
-    """The channels of the places, shape (S, H, W).
+def places_of(checkpoint: CouplingCheckpoint) -> Tensor:
+    """The channels of `CouplingConfig.places` on the network's grid, shape (S, H, W).
 
-    Args:
-        names: the channels of `CouplingConfig.places`.
-        grid: of the forecast.
-        region: the pack.
-        simulated: whether the network was trained on the sample world, whose terrain it then needs.
+    Those of the sample world where the network was trained on it, in the region that its provenance names.
 
     Raises:
         CranpmError: terrain is needed on a grid for which none is known.
     """
-    if simulated:
-        area = Area(region, grid.north, grid.west, grid.step, grid.height, grid.width)
-        return simulated_ground(area, names, cache_folder())
+    names, grid = checkpoint.config.places, checkpoint.grid
+    if checkpoint.simulated:
+        return torch.from_numpy(simulated_ground(area_of([checkpoint]), names, cache_folder()))
     if {"elevation", "land"} & set(names):
         raise CranpmError("terrain of real places is not read yet for the coupling: train a network without it")
     empty = np.zeros(grid.shape, np.float32)
-    return places(names, grid, empty, empty)
+    return torch.from_numpy(places(names, grid, empty, empty))

@@ -34,7 +34,7 @@ _AT_ONCE = 8
 
 
 def report(
-    models: Sequence[Path], *, days: str, every: int, realisation: int, perfect: bool, cache: Path,
+    models: Sequence[str | Path], *, days: str, every: int, realisation: int, perfect: bool, cache: Path,
     tell: Progress = silent,
 ) -> str:  # fmt: skip
     """Score networks of one grid on the same forecasts, from 00 UTC of each n-th day of every range of days.
@@ -121,7 +121,7 @@ def drift(scores: Scores) -> str:
 
 
 def area_of(found: Sequence[CouplingCheckpoint]) -> Area:
-    """The area that networks of the sample world share.
+    """The area of the sample world that networks share.
 
     Raises:
         CranpmError: one is not of the sample world, or they lie on different grids.
@@ -132,7 +132,8 @@ def area_of(found: Sequence[CouplingCheckpoint]) -> Area:
             raise CranpmError(f"{one.folder}: not trained on the sample world; its days score only such networks")
         if one.grid != grid or one.config.species != found[0].config.species:
             raise CranpmError(f"{one.folder}: another grid or other species than {found[0].folder}; score it alone")
-    return Area("europe", grid.north, grid.west, grid.step, grid.height, grid.width)
+    region = str(found[0].provenance.get("region", ""))
+    return Area(region, grid.north, grid.west, grid.step, grid.height, grid.width)
 
 
 def _midnight(day: date) -> datetime:

@@ -82,7 +82,7 @@ class CouplingRun(Folder):
         }
         provenance = {
             "recipe": recipe.name, "recipe_sha256": self.recipe_sha256, "seed": self.seed, "days": listed,
-            "world_seed": recipe.simulated.world_seed,
+            "region": recipe.simulated.area.region, "world_seed": recipe.simulated.world_seed,
             "versions": {"cranpm": __version__, **{name: version(name) for name in ("torch", "numpy", "lightning")}},
         }  # fmt: skip
         scales = days.scales[recipe.stages[-1].view]

@@ -120,7 +120,7 @@ def simulated_series(
 
 def simulated_ground(area: Area, names: Sequence[str], cache: Path, *, seed: int = 0) -> Field:
     """What is known of the places of a simulated area, shape (S, H, W)."""
-    path = _folder(area, None, cache, seed) / "ground.npz"
+    path = world_folder(area, None, cache, seed) / "ground.npz"
     if not path.exists():
         from cranpm.sample.species import SpeciesWorld
 
@@ -140,7 +140,7 @@ def simulated_months(
     """
     from cranpm.sample.species import SPECIES_VERSION, SpeciesWorld
 
-    folder = _folder(area, course.realisation, cache, seed, SPECIES_VERSION)
+    folder = world_folder(area, course.realisation, cache, seed, SPECIES_VERSION)
     months = _by_month(course.dates)
     kind = "forecasts" if forecasts else "days"
     paths = [folder / f"{kind}-{_digest([str(day) for day in days])}-{days[0]:%Y-%m}.npz" for days in months]
@@ -200,7 +200,8 @@ def _by_month(days: Sequence[date]) -> list[list[date]]:
     return list(months.values())
 
 
-def _folder(area: Area, realisation: int | None, cache: Path, seed: int, version: int = 0) -> Path:
+def world_folder(area: Area, realisation: int | None, cache: Path, seed: int, version: int = 0) -> Path:
+    """Where the simulated days of an area lie in the cache; without a realisation, what all share."""
     digest = _digest([asdict(area), seed, version])
     return cache / f"species-{area.region}-s{seed}-{'ground' if realisation is None else f'r{realisation}'}-{digest}"
 

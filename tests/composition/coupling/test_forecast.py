@@ -22,7 +22,7 @@ from cranpm.errors import CranpmError
 from cranpm.grid import Grid
 from cranpm.region import load_region
 from cranpm.sample.species import SpeciesWorld
-from cranpm.sample.species_files import write_start
+from cranpm.sample.species_files import write_starts
 
 DAY = dt.date(2022, 7, 2)
 GRID = Grid(52.0, 6.0, 0.75, 6, 8)
@@ -37,8 +37,7 @@ def world() -> SpeciesWorld:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory, world: SpeciesWorld) -> Path:
     folder = tmp_path_factory.mktemp("files")
-    write_start(world, DAY, folder)
-    return folder
+    return next(write_starts(world, {DAY: folder}))
 
 
 @pytest.fixture(scope="module")
