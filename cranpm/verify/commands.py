@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,9 +83,9 @@ def run_evaluate(
     adapter: AdapterOption = None,
     require_key: KeyOption = None,
     composition: Annotated[
-        str | None, typer.Option(help="forecast: score with coupled forecasts beside the store's own.")
+        str | None, typer.Option(help="forecast: score with composition forecasts beside the store's.")
     ] = None,
-    composition_from: Annotated[Path | None, typer.Option(help="Folder of those forecasts' files.")] = None,
+    composition_from: Annotated[Path | None, typer.Option(help="Folder of their files.")] = None,
 ) -> None:
     """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
 
@@ -96,7 +95,8 @@ def run_evaluate(
 
     Without torch: cranpm region eval india --days 2022-01 --bundle base.bundle
 
-    What a composition forecast driven by any weather is worth: cranpm region eval europe --composition forecast
+    With what `cranpm composition forecast` wrote into a folder, beside the store's own forecast composition:
+    cranpm region eval europe --days 2022-01 --composition forecast --composition-from FOLDER
     """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
@@ -108,7 +108,7 @@ def run_evaluate(
     from cranpm.forecast.load import choose
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.verify.baselines import read_fitted
-    from cranpm.verify.composition import compose, worth
+    from cranpm.verify.composition import check_composition, score_beside
     from cranpm.verify.evaluate import evaluate as score
     from cranpm.verify.fitting import find_fitted
     from cranpm.verify.report import band_edges, write_report
@@ -122,6 +122,7 @@ def run_evaluate(
     check_folder(folder)
     if baselines is not None:
         read_fitted(baselines)  # a wrong name should not cost minutes
+    check_composition(composition, composition_from)
     worn = open_adapter(adapter, pack)
     engine = chosen.engine(worn)
     check_leads(engine.spec, ahead)
@@ -137,13 +138,10 @@ def run_evaluate(
         scored = partial(
             score, engine, days=wanted, leads=ahead, fitted=fitted, edges=band_edges(pack), progress=progress
         )
-        if composition is not None:
-            own = scored(store, notes=notes)
-            store, said = compose(composition, store, composition_from, wanted, sample=data is None, tell=progress)
-            notes.append(said)
-        found = scored(store, notes=notes)
-        gained = [] if composition is None else worth(own, found)
-        found = replace(found, notes=(*found.notes, *gained))
+        if composition is None or composition_from is None:
+            found, gained = scored(store, notes=notes), []
+        else:
+            found, store, gained = score_beside(scored, store, composition, composition_from, notes)
         report = write_report(folder, pack, engine, store, found, fitted, progress)
     for sentence in (*report.verdict, *gained):
         print(sentence)

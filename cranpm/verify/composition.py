@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cranpm.config import nearest
+from cranpm.data.catalogue import scan
 from cranpm.data.composed import ComposedStore
-from cranpm.data.progress import Progress, silent
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.verify.evaluate import Evaluation
@@ -21,25 +21,45 @@ ROWS = {"model": "the model", "cams": "the forecast composition itself", "cams_c
 _DRAWS = 2000
 
 
-def compose(
-    kind: str, store: Store, folder: Path | None, days: Sequence[dt.date], *, sample: bool, tell: Progress = silent
-) -> tuple[Store, str]:
-    """A store with another composition, and a sentence about it for the report.
-
-    Args:
-        kind: a key of `KINDS`.
-        store: the store that is scored.
-        folder: the files of that composition; None where they are to be made for the sample world.
-        days: issue days.
-        sample: whether the store is the sample world's, made on demand.
-        tell: told how far the making is.
+def check_composition(kind: str | None, folder: Path | None) -> None:
+    """Refuse what cannot be scored, before anything takes long.
 
     Raises:
-        CranpmError: no such kind, or its files are missing.
+        CranpmError: no such kind, no folder for one, or nothing in it.
     """
-    if kind not in KINDS:
+    if kind is None and folder is not None:
+        raise CranpmError("--composition-from goes with --composition, such as --composition forecast")
+    if kind is not None and kind not in KINDS:
         raise CranpmError(f"--composition {kind} ({nearest(kind, list(KINDS))})")
-    return KINDS[kind](store, folder, days, sample, tell)
+    if kind is not None and folder is None:
+        raise CranpmError(f"--composition {kind}: give the folder of its files with --composition-from")
+    if kind is not None and folder is not None and not folder.exists():
+        raise CranpmError(f"{folder}: no such folder; give the one with the files of --composition {kind}")
+
+
+def score_beside(
+    scored: Callable[..., Evaluation], store: Store, kind: str, folder: Path, notes: Sequence[str]
+) -> tuple[Evaluation, Store, list[str]]:
+    """Score a model with another composition beside the store's own.
+
+    Args:
+        scored: scores a store; takes `notes`.
+        store: the store.
+        kind: a key of `KINDS`.
+        folder: the files of that composition.
+        notes: what a reader must know of both.
+
+    Returns:
+        The scores with the other composition, with what it is worth among their notes; the store that has it; what it
+        is worth.
+
+    Raises:
+        CranpmError: the files hold no such composition.
+    """
+    composed, said = KINDS[kind](store, folder)
+    own, other = scored(store, notes=notes), scored(composed, notes=[*notes, said])
+    gained = worth(own, other)
+    return replace(other, notes=(*other.notes, *gained)), composed, gained
 
 
 def worth(own: Evaluation, other: Evaluation) -> list[str]:
@@ -73,29 +93,20 @@ def _change(sums: np.ndarray) -> str:
     return f"RMSE {other:.3f} beside {own:.3f} with the store's own, {change:+.1f} % ({low:+.1f} to {high:+.1f})"
 
 
-def _forecast(
-    store: Store, folder: Path | None, days: Sequence[dt.date], sample: bool, tell: Progress
-) -> tuple[Store, str]:
-    """What `cranpm composition forecast` wrote, or would write for the sample world."""
-    from cranpm.data.catalogue import scan
+def _forecast(store: Store, folder: Path) -> tuple[Store, str]:
+    """What `cranpm composition forecast` wrote.
 
-    if folder is not None:
-        files, channels = scan(folder).of("cams_forecast"), ()
-        if not files:
-            raise CranpmError(f"{folder}: no composition forecasts; write them with: cranpm composition forecast")
-        return ComposedStore(store, files), f"the forecast composition is that of {folder}, not the store's"
-    if not sample:
-        raise CranpmError("--composition forecast: with --data, give the folder of the forecasts: --composition-from")
-    from cranpm.composition.coupling.sample import sample_forecasts
-
-    made, channels = sample_forecasts(days, store.coarse, tell=tell)
-    said = (
-        "the forecast PM2.5 is that of the coupling network that ships with cranpm, from the sample world's analysis "
-        "at 0.75 degrees; the other species, which are other quantities there, stay the CAMS-like model's"
-    )
-    return ComposedStore(store, scan(made).of("cams_forecast"), channels), f"{said}; rows named CAMS are made of it"
+    Of the sample world only PM2.5 counts: gases and coarse particles are tracers of their own on the grid of those
+    forecasts, while at 1 km they follow from PM2.5 and the weather.
+    """
+    files = scan(folder).of("cams_forecast")
+    if not files:
+        raise CranpmError(f"{folder}: no composition forecasts; write them with: cranpm composition forecast")
+    channels = ("pm2p5",) if store.simulated else ()
+    what = "PM2.5" if store.simulated else "composition"
+    said = f"the forecast {what} is that of {folder}, not the store's, and rows named CAMS are made of it"
+    return ComposedStore(store, files, channels), said
 
 
-Maker = Callable[[Store, Path | None, Sequence[dt.date], bool, Progress], tuple[Store, str]]
-KINDS: Mapping[str, Maker] = {"forecast": _forecast}
+KINDS: Mapping[str, Callable[[Store, Path], tuple[Store, str]]] = {"forecast": _forecast}
 """Compositions that can take the place of the store's own, by the value of `--composition`."""

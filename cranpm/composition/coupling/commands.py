@@ -8,21 +8,21 @@ import typer
 
 
 def forecast(
-    init: str = typer.Option(..., "--init", help="Day whose 00 UTC the forecast starts from, e.g. 2022-07-02."),
-    out: Path = typer.Option(..., "--out", help="Folder for the file."),
+    init: str = typer.Option(..., "--init", help="Days whose 00 UTC forecasts start from: a date, A..B, a month."),
+    out: Path = typer.Option(..., "--out", help="Folder for the files, one a day."),
     composition: Path | None = typer.Option(
-        None, "--composition", help="Folder with CAMS analyses of that day and the one before."
+        None, "--composition", help="Folder with CAMS analyses of those days and the ones before."
     ),
     driver: Path | None = typer.Option(
-        None, "--driver", help="Folder with a weather forecast issued that day, or ERA5."
+        None, "--driver", help="Folder with weather forecasts issued those days, or ERA5."
     ),
     model: str = typer.Option("sample-coupling", "--model", help="A trained coupling network: its folder, or a name."),
 ) -> None:
     """Forecast the composition of five days, 12 h at a time, driven by a given weather forecast.
 
-    Without --composition and --driver, those of the sample world are simulated. The file is one as CAMS delivers it,
-    and cranpm reads it as one: with --from in `cranpm data prepare`, or where the forecast of CAMS is late. It says in
-    its history what it was made of.
+    Without --composition and --driver, those of the sample world are simulated. A file is one as CAMS delivers it, and
+    cranpm reads it as one: with --from in `cranpm data prepare`, where the forecast of CAMS is late, or with
+    --composition forecast in `cranpm region eval`. It says in its history what it was made of.
 
     Example: cranpm composition forecast --init 2022-07-02 --driver ifs --composition cams --model runs/c/checkpoint
     --out cams_forecast
@@ -41,17 +41,16 @@ def forecast(
 
     if (composition is None) != (driver is None):
         raise CranpmError("--composition and --driver go together: give both folders, or none for the sample world")
-    days = parse_days(init)
-    if len(days) != 1:
-        raise CranpmError(f"--init {init}: one day is expected, such as 2022-07-02")
-    checkpoint = read_coupling(model)
+    days, checkpoint = parse_days(init), read_coupling(model)
     with progress_bar() as tell:
-        if composition is None or driver is None:
-            start = sample_starts(checkpoint, days, tell=tell)[days[0]]
-            composition, driver = start / "cams", start / "driver"
+        starts = {} if driver is not None else sample_starts(checkpoint, days, tell=tell)
         places = places_of(checkpoint)
-        made = forecast_composition(checkpoint, days[0], composition, driver, out, places=places, tell=tell)
-    typer.echo(f"{made.path}  ({'simulated; ' if made.simulated else ''}driven by {made.driver})")
+        for done, day in enumerate(days):
+            cams, weather = composition or starts[day] / "cams", driver or starts[day] / "driver"
+            tell("forecasting", done, len(days))
+            made = forecast_composition(checkpoint, day, cams, weather, out, places=places)
+            typer.echo(f"{made.path}  ({'simulated; ' if made.simulated else ''}driven by {made.driver})")
+        tell("forecasting", len(days), len(days))
 
 
 def couple(

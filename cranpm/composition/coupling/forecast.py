@@ -19,7 +19,6 @@ from cranpm.composition.coupling.network import Ground
 from cranpm.composition.coupling.output import write_forecast
 from cranpm.composition.coupling.rollout import roll_out
 from cranpm.data.products.description import SIMULATED, STANDS_IN
-from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
 
 
@@ -33,8 +32,7 @@ class Made:
 
 
 def forecast_composition(
-    checkpoint: CouplingCheckpoint, day: dt.date, composition: Path, driver: Path, out: Path, *, places: Tensor,
-    tell: Progress = silent,
+    checkpoint: CouplingCheckpoint, day: dt.date, composition: Path, driver: Path, out: Path, *, places: Tensor
 ) -> Made:  # fmt: skip
     """Forecast the five days after 00 UTC of a day and write them as CAMS would.
 
@@ -45,7 +43,6 @@ def forecast_composition(
         driver: folder with the weather.
         out: folder for the file.
         places: what is known of the places, shape (S, H, W).
-        tell: told after each step.
 
     Raises:
         CranpmError: something is missing in the files.
@@ -65,7 +62,6 @@ def forecast_composition(
     for step in roll_out(checkpoint.network(), earlier, latest, maps, Ground(places[None]), start):
         steps.append(step.fields[0].numpy())
         leads.append(step.lead)
-        tell("forecasting", len(leads), STEPS)
     stacked = np.stack(steps)
     species = {name: stacked[:, k] for k, name in enumerate(config.species)}
     temperature = {level: weather.fields[f"t_{level}"][1:] for level in levels if f"t_{level}" in weather.fields}

@@ -18,6 +18,8 @@ from cranpm.composition.coupling.network import Coupling
 from cranpm.composition.coupling.scales import Scales
 from cranpm.data.catalogue import scan
 from cranpm.data.products import cams
+from cranpm.data.products.description import STANDS_IN
+from cranpm.data.products.results import pick
 from cranpm.errors import CranpmError
 from cranpm.grid import Grid
 from cranpm.region import load_region
@@ -86,6 +88,9 @@ def test_the_product_loader_takes_a_forecast_for_one_of_cams(
     co = next(iter(world.days([DAY]))).analysis["co_1000"][0] * 1e9 * density
     assert loaded.sel(lead=1, channel="co").values == pytest.approx(co, rel=0.1)
     assert any("simulated" in note for file in described for note in file.notes)
+    assert all(STANDS_IN in file.notes for file in described)
+    from_cams = replace(described[0], notes=())
+    assert pick((*described, from_cams), "cams_forecast")[0] is from_cams, "what stands in comes last"
 
 
 @pytest.mark.slow
