@@ -22,6 +22,9 @@ SPECIES = (
 WEATHER = (*SURFACE, *(f"{variable}_{level}" for variable in UPPER for level in LEVELS))
 """The 70 weather channels of the paper."""
 
+LOADED = ("pm2p5", "pm10", "no2_1000", "o3_1000", "co_1000")
+"""What the product loader makes forecast composition of."""
+
 EASTWARD_NORTHWARD = ("u10", "v10", "u", "v")
 """Components of vectors: both change their sign where a meridian runs over a pole."""
 

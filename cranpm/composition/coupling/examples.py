@@ -211,8 +211,3 @@ def better_a_day_before(errors: NDArray[np.float64], config: CouplingConfig) -> 
 def instant(time: np.datetime64) -> dt.datetime:
     """A time as Python has it."""
     return time.astype("datetime64[s]").item()
-
-
-def as_array(values: Tensor) -> NDArray[np.float32]:
-    """A tensor as NumPy has it."""
-    return values.detach().cpu().numpy()

@@ -44,11 +44,31 @@ class Driver:
     simulated: bool
 
 
-def read_composition(folder: Path, day: date, species: Sequence[str], grid: Grid) -> tuple[Field, Field, bool]:
-    """The species at 12 UTC of the day before and at 00 UTC of the day, shape (C, H, W) each.
+@dataclass(frozen=True)
+class Start:
+    """The composition that a forecast starts from.
 
-    Returns:
-        Both maps, and whether the files say that they are simulated.
+    Attributes:
+        before, now: the species at 12 UTC of the day before and at 00 UTC of the day, shape (C, H, W).
+        others: more species that the files hold, both instants, shape (2, H, W).
+        simulated: whether a file says that it is.
+    """
+
+    before: Field
+    now: Field
+    others: dict[str, Field]
+    simulated: bool
+
+
+def read_composition(folder: Path, day: date, species: Sequence[str], grid: Grid, *, also: Sequence[str] = ()) -> Start:
+    """The species at 12 UTC of the day before and at 00 UTC of the day.
+
+    Args:
+        folder: CAMS analyses.
+        day: of the start.
+        species: what is needed, as `no2_850`.
+        grid: where.
+        also: species that are taken if they are there.
 
     Raises:
         CranpmError: a species or an instant is missing; a channel is none that the loader knows.
@@ -56,11 +76,11 @@ def read_composition(folder: Path, day: date, species: Sequence[str], grid: Grid
     files = scan(folder).of("cams")
     start = np.datetime64(day, "s")
     instants = np.array([start - STEP_HOURS * _HOUR, start])
-    wants = [_species_want(name, instants[0], instants[1] + _SECOND) for name in species]
+    wants = [_species_want(name, instants[0], instants[1] + _SECOND) for name in (*species, *also)]
     found = gather(files, wants, grid) if files else {}
-    maps = [_at(found, want.name, instants, folder, "CAMS analysis") for want in wants]
-    both = np.stack(maps, axis=1)
-    return both[0], both[1], any(map(_says_simulated, files))
+    both = np.stack([_at(found, name, instants, folder, "CAMS analysis") for name in species], axis=1)
+    others = {name: _at(found, name, instants, folder, "CAMS analysis") for name in also if name in found}
+    return Start(both[0], both[1], others, any(map(_says_simulated, files)))
 
 
 def read_driver(folder: Path, day: date, channels: Sequence[str], grid: Grid, *, also: Sequence[str] = ()) -> Driver:

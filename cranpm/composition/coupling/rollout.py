@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def roll_out(
     _refuse_gaps(torch.cat([before, now]), f"the composition up to {start}")
     seen, valid = (network.species(before), network.species(now)), start
     with torch.inference_mode():
-        clocks = (clock(start + number * STEP, now.shape[0]).to(now.device) for number in range(10_000))
+        clocks = (clock(start + number * STEP, now.shape[0]).to(now.device) for number in count())
         for number, state in enumerate(advance(network, *seen, _whole(weather, start), ground, clocks), start=1):
             valid = start + number * STEP
             yield Step(number * STEP_HOURS, valid, network.species.inverse(state))

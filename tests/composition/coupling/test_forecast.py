@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from cranpm.data.products.results import pick
 from cranpm.errors import CranpmError
 from cranpm.grid import Grid
 from cranpm.region import load_region
+from cranpm.sample.netcdf import CAMS, new_analysis
 from cranpm.sample.species import SpeciesWorld
 from cranpm.sample.species_files import write_starts
 
@@ -55,7 +57,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> CouplingCheckpoint:
 
 @pytest.mark.slow
 def test_what_is_read_is_what_the_world_wrote(files: Path, world: SpeciesWorld):
-    before, now, simulated = read_composition(files / "cams", DAY, CONFIG.species, GRID)
+    start = read_composition(files / "cams", DAY, CONFIG.species, GRID, also=("o3_1000",))
+    before, now, simulated = start.before, start.now, start.simulated
+    assert not start.others
     days = list(world.days([DAY - dt.timedelta(days=1), DAY]))
     for k, name in enumerate(CONFIG.species):
         variable = name.partition("_")[0]  # files round all levels of a variable alike
@@ -91,6 +95,26 @@ def test_the_product_loader_takes_a_forecast_for_one_of_cams(
     assert all(STANDS_IN in file.notes for file in described)
     from_cams = replace(described[0], notes=())
     assert pick((*described, from_cams), "cams_forecast")[0] is from_cams, "what stands in comes last"
+
+
+@pytest.mark.slow
+def test_what_the_network_does_not_know_is_that_of_the_last_day(
+    files: Path, checkpoint: CouplingCheckpoint, tmp_path: Path
+):
+    """Ozone is 1e-7 at noon and 3e-8 at midnight: a day's mean is that of both, whichever day."""
+    folder = tmp_path / "cams"
+    shutil.copytree(files / "cams", folder)
+    times = np.array([np.datetime64("2022-07-01T12", "h"), np.datetime64("2022-07-02T00", "h")])
+    ozone = np.array([1e-7, 3e-8], np.float32)[:, None, None, None] * np.ones((2, 1, *GRID.shape), np.float32)
+    (folder / "ozone.nc").write_bytes(new_analysis(GRID, times, {CAMS["o3"]: ozone}, levels=(1000,)))
+    made = forecast_composition(
+        checkpoint, DAY, folder, files / "driver", tmp_path / "out", places=torch.zeros(6, *GRID.shape)
+    )
+    loaded = cams.forecast(scan(made.path.parent).of("cams_forecast"), DAY, GRID, leads=(1, 4))
+    assert not loaded.attrs["absent"]
+    ozone_there = loaded.sel(channel="o3").values
+    assert ozone_there[0] == pytest.approx(6.5e-8 * 1e9 * 101_325 / 287 / 290, rel=0.1)
+    assert ozone_there[1] == pytest.approx(ozone_there[0], rel=0.05)
 
 
 @pytest.mark.slow
