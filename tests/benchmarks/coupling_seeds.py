@@ -3,9 +3,10 @@
 python -m tests.benchmarks.coupling_seeds --out runs/coupling --seeds 3
 
 Each run is a folder OUT/RECIPE-FUSION-sSEED; a finished one is not made again, an unfinished one goes on. Days of the
-scoring world (realisation 0, 2022) are simulated once. Prints RMSE over persistence's (mean over species) by lead:
-for each fusion the mean over seeds and the 95 % interval over seeds and days together, and the same of its
-difference from the network without weather; then the tables of seed 0.
+scoring world (realisation 0, 2022) are simulated once. Prints, by lead and in the mean over species, with 95 %
+intervals over seeds and days together: RMSE over persistence's; by how much that of the network without weather is
+larger; by which share of its own RMSE it is (the margin), and what that gains from one lead to the next. Then the
+margin by species, how often each RMSE is below persistence's, and the tables of seed 0.
 """
 
 from __future__ import annotations
@@ -65,17 +66,37 @@ def interval(values: NDArray[np.float64]) -> str:
 
 
 def drawn(found: dict[str, NDArray[np.float64]], draws: int = 400) -> dict[str, NDArray[np.float64]]:
-    """The share of persistence by lead, as it is and for draws of seeds and starts, shape (1 + draws, leads)."""
+    """RMSE by fusion as it is and for draws of seeds and starts, shape (1 + draws, seeds, leads, species)."""
     rng = np.random.default_rng(0)
-    seeds, starts = next(iter(found.values())).shape[:2]
-    out: dict[str, list] = {name: [] for name in found if name != PERSISTENCE}
+    seeds, starts = max(len(values) for values in found.values()), found[PERSISTENCE].shape[1]
+    out: dict[str, list] = {name: [] for name in found}
     for number in range(draws + 1):
         s = rng.integers(seeds, size=seeds) if number else np.arange(seeds)
         d = rng.integers(starts, size=starts) if number else np.arange(starts)
-        still = np.sqrt(found[PERSISTENCE][0][d].mean(0))
         for name, values in out.items():
-            values.append((np.sqrt(found[name][s][:, d].mean(1)) / still).mean((0, -1)))
+            values.append(np.sqrt(found[name][s if name != PERSISTENCE else [0]][:, d].mean(1)))
     return {name: np.array(values) for name, values in out.items()}
+
+
+def tell(rmse: dict[str, NDArray[np.float64]], species: tuple[str, ...]) -> None:
+    """Print what the head of this file says, of what `drawn` made."""
+    share = {name: (values / rmse[PERSISTENCE]).mean((1, 3)) for name, values in rmse.items() if name != PERSISTENCE}
+    for name, values in share.items():
+        print(f"{name} / persistence: {interval(values)}")
+        below = (rmse[name][0] < rmse[PERSISTENCE][0]).mean((0, 2))
+        print(f"{name} / persistence: below 1 in {np.round(100 * below).astype(int).tolist()} % of seeds and species")
+    for name in share:
+        if name == "none" or "none" not in share:
+            continue
+        print(f"none - {name}: {interval(share['none'] - share[name])}")
+        margins = 1 - rmse[name] / rmse["none"]
+        margin = margins.mean((1, 3))
+        print(f"margin of {name}: {interval(margin)}")
+        print(f"margin of {name}, gained since the lead before: {interval(np.diff(margin, axis=1))}")
+        for number, of_seed in enumerate(margins[0].mean(-1)):
+            print(f"margin of {name}, seed {number}: {np.round(of_seed, 3).tolist()}")
+        for column, one in enumerate(species):
+            print(f"margin of {name}, {one}: {np.round(margins[0, :, :, column].mean(0), 3).tolist()}")
 
 
 def main() -> None:
@@ -90,13 +111,7 @@ def main() -> None:
     torch.set_num_threads(1)
     made = {(f, s): train(given.recipe, f, s, given.out) for s in range(given.seeds) for f in given.fusions}
     folders = [[made[f, s] for s in range(given.seeds)] for f in given.fusions]
-    by_fusion = drawn(shares(folders, given.every, perfect=given.perfect))
-    for name, values in by_fusion.items():
-        print(f"{name:<10} / persistence: {interval(values)}")
-    if "none" in by_fusion:
-        for name, values in by_fusion.items():
-            if name != "none":
-                print(f"{name:<10} - none:        {interval(values - by_fusion['none'])}")
+    tell(drawn(shares(folders, given.every, perfect=given.perfect)), read_coupling(folders[0][0]).config.species)
     firsts = [row[0] for row in folders]
     print(report(firsts, days=DAYS, every=given.every, realisation=0, perfect=given.perfect, cache=cache_folder()))
 

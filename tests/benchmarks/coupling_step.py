@@ -67,7 +67,7 @@ def main() -> None:
     shape = (given.shape[0], given.shape[1])
     if given.rollout:
         held = rollout(network, shape, given.rollout)
-        print(f"{given.rollout} steps of a forecast: {held[0]:.0f} MiB after the first, {held[-1]:.0f} after the last")
+        print(f"resident, MiB, after each of {given.rollout} steps: {' '.join(f'{mib:.0f}' for mib in held)}")
     if not given.step:
         return
     forecast, seconds, worked = step(network, shape)

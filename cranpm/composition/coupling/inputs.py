@@ -77,7 +77,9 @@ def read_composition(folder: Path, day: date, species: Sequence[str], grid: Grid
     start = np.datetime64(day, "s")
     instants = np.array([start - STEP_HOURS * _HOUR, start])
     wants = [_species_want(name, instants[0], instants[1] + _SECOND) for name in (*species, *also)]
-    found = gather(files, wants, grid) if files else {}
+    if not files:
+        raise CranpmError(f"{folder}: no CAMS analyses; give the folder with those of {day} and the day before")
+    found = gather(files, wants, grid)
     both = np.stack([_at(found, name, instants, folder, "CAMS analysis") for name in species], axis=1)
     others = {name: _at(found, name, instants, folder, "CAMS analysis") for name in also if name in found}
     return Start(both[0], both[1], others, any(map(_says_simulated, files)))

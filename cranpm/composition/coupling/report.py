@@ -53,10 +53,12 @@ def report(
     for batch, field in zip(batches, cams, strict=True):
         scores[0].add(CAMS, field, batch.truth, weights)
     weather = "the weather as it was" if perfect else "forecast weather"
+    each = f"each {every}. day" if every > 1 else "each day"
     head = (
-        f"Simulated. {sum(len(batch.starts) for batch in batches)} forecasts from 00 UTC of "
-        f"{format_days(starts)}, realisation {realisation}, driven by {weather}. RMSE as a share of persistence's.\n"
+        f"Simulated. {len(starts)} forecasts from 00 UTC of {each} of {days.replace(',', ', ')}, realisation "
+        f"{realisation}, driven by {weather}. RMSE as a share of persistence's.\n"
     )
+    head += "".join(f"Note: {one.folder} was trained on that realisation.\n" for one in found if _saw(one, realisation))
     names = [f"{one.config.fusion} s{one.provenance.get('seed', '?')}" for one in found]
     return "\n".join([head, summary(scores, names), "", by_species(scores[0], names[0]), "", drift(scores[0])])
 
@@ -109,15 +111,24 @@ def by_species(scores: Scores, name: str) -> str:
 
 
 def drift(scores: Scores) -> str:
-    """Mean difference from the truth over the domain, as a share of the RMSE of persistence."""
-    chosen = [k for k, lead in enumerate(scores.leads) if lead % 24 == 0 or lead == 12]
-    lines = [f"| mean difference / RMSE of persistence | {' | '.join(f'{scores.leads[k]} h' for k in chosen)} |"]
+    """The domain's mean minus the truth's as a share of the RMSE of persistence: mean over starts (root mean square).
+
+    That of persistence is how far the truth's own mean moves, with the sign turned.
+    """
+    chosen = [k for k, lead in enumerate(scores.leads) if lead % 24 == 0]
+    lines = [f"| domain mean - truth's / RMSE | {' | '.join(f'{scores.leads[k]} h' for k in chosen)} |"]
     lines.append("|" + "---|" * (1 + len(chosen)))
-    for kind in (MODEL, PERSISTENCE):
-        share = np.mean(scores.bias[kind], axis=0) / scores.rmse(PERSISTENCE)
-        for column, species in enumerate(scores.species):
-            lines.append(f"| {kind}, {species} | {' | '.join(f'{share[k, column]:+.2f}' for k in chosen)} |")
+    for column, species in enumerate(scores.species):
+        for kind in (MODEL, PERSISTENCE):
+            off = np.stack(scores.bias[kind])[:, :, column] / scores.rmse(PERSISTENCE)[:, column]
+            cells = [f"{off[:, k].mean():+.2f} ({np.sqrt(np.square(off[:, k]).mean()):.2f})" for k in chosen]
+            lines.append(f"| {species}, {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _saw(checkpoint: CouplingCheckpoint, realisation: int) -> bool:
+    days = checkpoint.provenance.get("days", {})
+    return any(text.startswith(f"realisation {realisation},") for role in days.values() for text in role)
 
 
 def area_of(found: Sequence[CouplingCheckpoint]) -> Area:
