@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cranpm.composition.coupling.checkpoint import CouplingCheckpoint
-from cranpm.composition.coupling.report import area_of
+from cranpm.composition.coupling.report import area_of, world_seed
 from cranpm.composition.coupling.series import places, simulated_ground
 from cranpm.errors import CranpmError
 from cranpm.folders import cache_folder
@@ -23,7 +23,9 @@ def places_of(checkpoint: CouplingCheckpoint) -> Tensor:
     """
     names, grid = checkpoint.config.places, checkpoint.grid
     if checkpoint.simulated:
-        return torch.from_numpy(simulated_ground(area_of([checkpoint]), names, cache_folder()))
+        return torch.from_numpy(
+            simulated_ground(area_of([checkpoint]), names, cache_folder(), seed=world_seed(checkpoint))
+        )
     if {"elevation", "land"} & set(names):
         raise CranpmError("terrain of real places is not read yet for the coupling: train a network without it")
     empty = np.zeros(grid.shape, np.float32)

@@ -45,8 +45,9 @@ def report(
     found = [read_coupling(folder) for folder in models]
     area = area_of(found)
     starts = tuple(day for part in days.split(",") for day in parse_days(part)[::every])
-    batches, cams = forecasts(found[0].config, area, starts, realisation, cache, perfect=perfect, tell=tell)
-    known = simulated_ground(area, found[0].config.places, cache)
+    config, seed = found[0].config, world_seed(found[0])
+    batches, cams = forecasts(config, area, starts, realisation, cache, perfect=perfect, seed=seed, tell=tell)
+    known = simulated_ground(area, config.places, cache, seed=seed)
     ground = Ground(torch.from_numpy(known)[None])
     weights = row_weights(torch.from_numpy(area.grid.lats.astype(np.float32)))
     scores = [score(one.network(), batches, ground, weights) for one in found]
@@ -65,15 +66,16 @@ def report(
 
 def forecasts(
     config: CouplingConfig, area: Area, starts: Sequence[date], realisation: int, cache: Path, *, perfect: bool,
-    tell: Progress = silent,
+    seed: int = 0, tell: Progress = silent,
 ) -> tuple[list[Batch], list[torch.Tensor]]:  # fmt: skip
     """The forecasts that start at 00 UTC of some days, with truth and driver, and what CAMS-like forecasts said."""
     needed = sorted({day + timedelta(days=k) for day in starts for k in range(-1, STEPS // 2 + 1)})
     course = Course(realisation, format_days(needed))
-    series = simulated_series(area, course, "analysis", config.species, config.weather, cache, tell=tell)
+    series = simulated_series(area, course, "analysis", config.species, config.weather, cache, seed=seed, tell=tell)
     at = {instant(series[n].times[i]): (n, i) for n, i in pairs(series, STEPS)}
     chosen = [at[_midnight(day)] for day in starts]
-    months = simulated_months(area, Course(realisation, format_days(starts)), cache, tell=tell, forecasts=True)
+    issued = Course(realisation, format_days(starts))
+    months = simulated_months(area, issued, cache, seed=seed, tell=tell, forecasts=True)
     driver = np.concatenate([stacked(month, "weather", config.weather) for month in months])
     said = np.concatenate([stacked(month, "composition", config.species) for month in months])
     batches, cams = [], []
@@ -124,6 +126,11 @@ def drift(scores: Scores) -> str:
             cells = [f"{off[:, k].mean():+.2f} ({np.sqrt(np.square(off[:, k]).mean()):.2f})" for k in chosen]
             lines.append(f"| {species}, {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def world_seed(checkpoint: CouplingCheckpoint) -> int:
+    """The seed of the sample world that a network was trained in."""
+    return int(checkpoint.provenance.get("world_seed", 0))
 
 
 def _saw(checkpoint: CouplingCheckpoint, realisation: int) -> bool:

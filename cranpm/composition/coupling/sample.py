@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cranpm.composition.coupling.checkpoint import CouplingCheckpoint
-from cranpm.composition.coupling.report import area_of
+from cranpm.composition.coupling.report import area_of, world_seed
 from cranpm.composition.coupling.series import world_folder
 from cranpm.data.lock import locked
 from cranpm.data.progress import Progress, silent
@@ -26,14 +26,14 @@ def sample_starts(
     from cranpm.sample.species import SPECIES_VERSION, SpeciesWorld
     from cranpm.sample.species_files import write_starts
 
-    area = area_of([checkpoint])
-    folder = world_folder(area, 0, cache_folder(), 0, SPECIES_VERSION)
+    area, seed = area_of([checkpoint]), world_seed(checkpoint)
+    folder = world_folder(area, 0, cache_folder(), seed, SPECIES_VERSION)
     starts = {day: folder / "starts" / f"{day}" for day in days}
     with locked(folder, wait=True):
         missing = {day: path for day, path in starts.items() if not (path / "complete").exists()}
         if missing:
             tell("simulating starts", 0, len(missing))
-            world = SpeciesWorld(load_region(area.region), area.grid)
+            world = SpeciesWorld(load_region(area.region), area.grid, seed=seed)
             for done, path in enumerate(write_starts(world, missing), start=1):
                 (path / "complete").touch()
                 tell("simulating starts", done, len(missing))
