@@ -138,8 +138,9 @@ def run_evaluate(
         scored = partial(
             score, engine, days=wanted, leads=ahead, fitted=fitted, edges=band_edges(pack), progress=progress
         )
+        gained: list[str] = []
         if composition is None or composition_from is None:
-            found, gained = scored(store, notes=notes), []
+            found = scored(store, notes=notes)
         else:
             found, store, gained = score_beside(scored, store, composition, composition_from, notes)
         report = write_report(folder, pack, engine, store, found, fitted, progress)

@@ -85,6 +85,8 @@ def tell(rmse: dict[str, NDArray[np.float64]], species: tuple[str, ...]) -> None
         print(f"{name} / persistence: {interval(values)}")
         below = (rmse[name][0] < rmse[PERSISTENCE][0]).mean((0, 2))
         print(f"{name} / persistence: below 1 in {np.round(100 * below).astype(int).tolist()} % of seeds and species")
+    if {"bilinear", "concat"} <= set(share):
+        print(f"concat - bilinear: {interval(share['concat'] - share['bilinear'])}")
     for name in share:
         if name == "none" or "none" not in share:
             continue
