@@ -23,7 +23,7 @@ COMMANDS = {
     "ablate": Entry("cranpm.train.commands:ablate", "Which mechanisms earn their place, on the sample world."),
     "intervene": Entry("cranpm.verify.commands:intervene", "What a trained model does with its inputs: alter them."),
     "sample": Entry("cranpm.sample.commands:sample", "Write simulated days of a region in the providers' formats."),
-    "composition": Entry("cranpm.composition.commands:app", "Sharpen the reanalysis of composition (DeepCAMS)."),
+    "composition": Entry("cranpm.composition.commands:app", "Coarse composition: sharpen the reanalysis, forecast it."),
     "data": Entry("cranpm.data.commands:app", "Look into products and prepare them as a store."),
     "model": Entry("cranpm.model.commands:app", "Checkpoints and configurations: list, show."),
     "doctor": Entry("cranpm.doctor:doctor", "What is installed here, and what each command still needs."),

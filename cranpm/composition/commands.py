@@ -6,8 +6,10 @@ from pathlib import Path
 
 import typer
 
+from cranpm.composition.coupling import commands as coupling
+
 app = typer.Typer(
-    help="Sharpen the reanalysis of composition from 0.75 degrees, 3-hourly, to 0.25 degrees, hourly (DeepCAMS).",
+    help="The coarse composition: sharpen the reanalysis (DeepCAMS), forecast it with any weather (offline coupling).",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -165,3 +167,9 @@ def stations(
     for name, one in zip(("raw", "sharpened"), compare_at_stations([raw, sharpened], measured), strict=True):
         table.add_row(name, f"{one.r:.4f}", f"{one.rmse:.3f}", f"{one.bias:+.3f}", str(one.pairs), str(one.stations))
     Console().print(table)
+
+
+app.command("forecast")(coupling.forecast)
+app.command("couple")(coupling.couple)
+app.command("score-coupling")(coupling.score_coupling)
+app.command("show-coupling")(coupling.show_coupling)

@@ -86,14 +86,16 @@ def new_forecast(
     fields: Mapping[Quantity, NDArray[np.float32]],
     *,
     levels: Sequence[int] = (),
+    history: str = HISTORY,
 ) -> bytes:
     """A forecast file of the new store: `forecast_period` in hours from one `forecast_reference_time`.
 
     Args:
         issued: the day of issue; the reference time is its 00 UTC.
         fields: values by quantity, shape (period, [level,] height, width).
+        history: what the file says of its making; that of the sample world, where nothing else is said.
     """
-    with new_file() as (data, content):
+    with new_file(history=history) as (data, content):
         dims = _level_dim(data, levels)
         data.createDimension("forecast_period", len(periods))
         data.createDimension("forecast_reference_time", 1)
@@ -153,7 +155,7 @@ def legacy_analysis(
 
 @contextmanager
 def new_file(
-    layout: Literal["NETCDF4", "NETCDF4_CLASSIC"] = "NETCDF4",
+    layout: Literal["NETCDF4", "NETCDF4_CLASSIC"] = "NETCDF4", history: str = HISTORY
 ) -> Iterator[tuple[netCDF4.Dataset, list[bytes]]]:
     """A NetCDF file to fill, and a list that holds its bytes afterwards.
 
@@ -165,7 +167,7 @@ def new_file(
         path = Path(folder) / "file.nc"
         with netCDF4.Dataset(path, "w", format=layout) as data:
             yield data, content
-            data.history = HISTORY
+            data.history = history
         content.append(path.read_bytes())
 
 

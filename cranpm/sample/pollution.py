@@ -131,6 +131,10 @@ class Pollution:
         """Emissions of a day as they are, and the air around."""
         return self._sources(day, weather, cams=False)
 
+    def model_sources(self, day: int, weather: DayWeather, fires: list[Fire] | None = None) -> _Sources:
+        """The same as a CAMS-like model believes them to be; fires of another day where it cannot know those."""
+        return self._sources(day, weather, cams=True, fires=fires)
+
     def _nest_day(self, sources: _Sources, u: Field, v: Field, mixing: Field, rain: Field) -> tuple[list[Air], Field]:
         """Air at the eight instants on the nest, and the day's emission there."""
         fields = self.to_nest(np.concatenate([u, v, mixing, rain, sources.above[None], sources.factor[None]]))

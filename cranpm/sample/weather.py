@@ -8,6 +8,7 @@ humidity) from vorticity and warm advection, the mixed layer from high pressure,
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,12 +76,12 @@ class Weather:
         """As `analysis`, without surface pressure and the levels above: u10, v10, tp, t2m and the mixed layer."""
         return self._diagnose(day, *self._amplitudes(day), levels=False)
 
-    def forecast(self, issued: int) -> list[DayWeather]:
-        """The weather forecast issued at a day: for that day itself and each of the three that follow.
+    def forecast(self, issued: int, leads: Sequence[int] = (0, *FORECAST_LEADS)) -> list[DayWeather]:
+        """The weather forecast issued at a day: for that day itself and each of the three that follow, or other leads.
 
         It is the real future, blended into another possible one as the lead grows.
         """
-        return [self._forecast_day(issued, lead) for lead in (0, *FORECAST_LEADS)]
+        return [self._forecast_day(issued, lead) for lead in leads]
 
     def summer(self, day: int) -> float:
         """0 in mid-winter, 1 in mid-summer."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -82,7 +83,14 @@ def run_evaluate(
     adapter: AdapterOption = None,
     require_key: KeyOption = None,
     composition: Annotated[
-        str | None, typer.Option(help="raw or sharpened: score on coarse composition prepared that way.")
+        str | None,
+        typer.Option(
+            help="raw or sharpened: score on coarse composition prepared that way. forecast: beside the store's own "
+            "forecast composition, score with that of --composition-from."
+        ),
+    ] = None,
+    composition_from: Annotated[
+        Path | None, typer.Option(help="Folder of what `cranpm composition forecast` wrote.")
     ] = None,
 ) -> None:
     """How good a model is in a region: report.html, report.json and figures, beside what it must beat.
@@ -94,6 +102,9 @@ def run_evaluate(
     Without torch: cranpm region eval india --days 2022-01 --bundle base.bundle
 
     What sharpening is worth: cranpm region eval india --days 2022-01 --composition raw, then --composition sharpened
+
+    With what `cranpm composition forecast` wrote into a folder, beside the store's own forecast composition:
+    cranpm region eval europe --days 2022-01 --composition forecast --composition-from FOLDER
     """
     from cranpm.data.progress import progress_bar
     from cranpm.data.store import Store
@@ -105,6 +116,7 @@ def run_evaluate(
     from cranpm.forecast.load import choose
     from cranpm.forecast.source import issue_days, open_store
     from cranpm.verify.baselines import read_fitted
+    from cranpm.verify.composition import PREPARED, check_composition, score_beside
     from cranpm.verify.evaluate import evaluate as score
     from cranpm.verify.fitting import find_fitted
     from cranpm.verify.report import band_edges, write_report
@@ -112,7 +124,7 @@ def run_evaluate(
     plain_warnings()
     for module in ("scores.continuous", "skimage.metrics"):
         require(module, extra="verify")
-    made_from = composition_kind(composition)
+    made_from = check_composition(composition, composition_from)
     chosen = choose(model, bundle, require_key, random_weights, device)
     pack, ahead = chosen.region(region), parse_leads(leads)
     folder = out or Path("reports") / pack.name
@@ -127,46 +139,26 @@ def run_evaluate(
     with progress_bar() as progress:
         store = open_store(pack, data, wanted, ahead, progress, composition=made_from)
         fitted, note = find_fitted(pack, store, baselines, spare)
-        other = chosen.ground(store)
-        found = score(
-            engine,
-            store,
-            wanted,
-            ahead,
-            fitted=fitted,
-            edges=band_edges(pack),
-            notes=[
-                *filter(None, [note, shared_days(engine.spec, wanted, ahead), COMPOSED.get(made_from or "", "")]),
-                *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
-                *([f"the store's ground is {other}"] if other else []),
-            ],
-            progress=progress,
+        notes = [
+            *filter(None, [note, shared_days(engine.spec, wanted, ahead), PREPARED.get(made_from or "", "")]),
+            *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
+            *([f"the store's ground is {other}"] if (other := chosen.ground(store)) else []),
+        ]
+        scored = partial(
+            score, engine, days=wanted, leads=ahead, fitted=fitted, edges=band_edges(pack), progress=progress
         )
+        gained: list[str] = []
+        if composition is None or composition_from is None:
+            found = scored(store, notes=notes)
+        else:
+            found, store, gained = score_beside(scored, store, composition, composition_from, notes)
         report = write_report(folder, pack, engine, store, found, fitted, progress)
-    for sentence in report.verdict:
+    for sentence in (*report.verdict, *gained):
         print(sentence)
     print(f"Report    {report.path}")
 
 
 evaluate = leaf(run_evaluate)
-
-COMPOSED = {
-    "raw": "coarse composition from the reanalysis at 0.75 degrees, every 3 hours",
-    "sharpened": "coarse composition from the reanalysis sharpened to 0.25 degrees, every hour",
-}
-
-
-def composition_kind(text: str | None) -> Literal["raw", "sharpened"] | None:
-    """The value of `--composition`.
-
-    Raises:
-        CranpmError: another one than raw or sharpened.
-    """
-    from cranpm.errors import CranpmError
-
-    if text not in (None, "raw", "sharpened"):
-        raise CranpmError(f"--composition {text}: expected raw or sharpened")
-    return text
 
 
 def shared_days(spec: EngineSpec, days: Sequence[dt.date], leads: Sequence[int]) -> str:

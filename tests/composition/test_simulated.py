@@ -18,7 +18,6 @@ from cranpm.grid import Grid, coarse_grid, fine_grid
 from cranpm.region import Region, load_region
 from cranpm.sample import terrain
 from cranpm.sample.cache import sample_store
-from cranpm.verify.commands import composition_kind
 
 DAYS = parse_days("2022-01-05..2022-01-06")
 
@@ -53,9 +52,3 @@ def test_only_the_composition_differs_and_sharpened_is_nearer_to_the_world(regio
     assert again.path == made["raw"].path
     with pytest.raises(CranpmError, match=r"2022-01-05\.\.2022-01-06 raw; expected sharpened"):
         open_store(region, made["raw"].path, DAYS[1:], (), lambda *_: None, composition="sharpened")
-
-
-def test_another_kind_of_composition_is_refused():
-    assert composition_kind(None) is None and composition_kind("raw") == "raw"
-    with pytest.raises(CranpmError, match="--composition sharp: expected raw or sharpened"):
-        composition_kind("sharp")

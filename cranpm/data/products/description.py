@@ -17,6 +17,9 @@ SIMULATED = "simulated by cranpm"
 SHARPENED = "sharpened"
 """How the note on a file that `cranpm composition sharpen` wrote begins; its global attribute is `sharpened_by`."""
 
+STANDS_IN = "stands in for a CAMS forecast"
+"""What `cranpm composition forecast` writes into the history of its files, and the note on them."""
+
 PRODUCTS = {
     "era5": "ERA5 analysis",
     "weather_forecast": "weather forecast",

@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 
 from cranpm.data.products.axes import Axes, read_axes
-from cranpm.data.products.description import SHARPENED, SIMULATED, Description, utc_days
+from cranpm.data.products.description import SHARPENED, SIMULATED, STANDS_IN, Description, utc_days
 from cranpm.data.products.sources import Source, open_netcdf
 from cranpm.grid import COARSE_STEP
 from cranpm.variables import COMPOSITION, LEVELS, SURFACE, UPPER
@@ -103,6 +103,8 @@ def _notes(data: netCDF4.Dataset, axes: Axes, unused: list[str]) -> tuple[str, .
         notes.append("final and preliminary ERA5 (expver 1 and 5) merged")
     if by := str(getattr(data, "sharpened_by", "")):
         notes.append(f"{SHARPENED} to {grid.step:g} degrees and every hour by {by}")
+    if STANDS_IN in str(getattr(data, "history", "")):
+        notes.append(STANDS_IN)
     if SIMULATED in str(getattr(data, "history", "")):
         notes.append("simulated, not data")
     if unused:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cranpm.data.products.description import Description
+from cranpm.data.products.description import STANDS_IN, Description
 from cranpm.data.products.fields import Cut, convert, read
 from cranpm.data.products.gridded import describe
 from cranpm.data.products.hours import Hours
@@ -22,9 +22,9 @@ _VARIABLES = {v.name: v for v in (*SURFACE, *UPPER, *COMPOSITION)}
 
 
 def pick(files: Sequence[Description], product: str) -> tuple[Description, ...]:
-    """The descriptions of one product, final before preliminary."""
+    """The descriptions of one product: final before preliminary, a CAMS forecast before what stands in for one."""
     chosen = [file for file in files if file.product == product]
-    return tuple(sorted(chosen, key=lambda file: any("preliminary" in note for note in file.notes)))
+    return tuple(sorted(chosen, key=lambda f: any("preliminary" in note or note == STANDS_IN for note in f.notes)))
 
 
 def latest_issue(files: Sequence[Description], day: date, what: str) -> np.datetime64:
