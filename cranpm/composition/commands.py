@@ -148,6 +148,34 @@ def sharpen(
     typer.echo(f"{out}{trained}")
 
 
+@app.command("sample")
+def sample(
+    region: str = typer.Argument(help="A pack: its name or its file."),
+    kind: str = typer.Option(..., "--kind", help="raw: as EAC4 has it; sharpened: by the networks that ship."),
+    days: str = typer.Option(..., "--days", help="Issue days, such as 2022-01-05..2022-01-20."),
+    leads: list[int] = typer.Option([1, 2, 3], "--leads", help="Days ahead that are to be scored."),
+) -> None:
+    """Make a simulated store whose composition came by way of EAC4's grid and hours, and print its folder.
+
+    The sample itself has its composition at 0.25 degrees. Kept in the cache folder, where it grows.
+
+    Example: cranpm composition sample india --kind sharpened --days 2022-01-05..2022-01-20
+    """
+    from cranpm.composition.simulated import KINDS, composition_store
+    from cranpm.data.days import needed_days, parse_days
+    from cranpm.data.progress import progress_bar
+    from cranpm.errors import CranpmError, require
+    from cranpm.region import load_region
+
+    if kind not in KINDS:
+        raise CranpmError(f"--kind {kind}: expected {' or '.join(KINDS)}")
+    if kind == "sharpened":
+        require("torch", extra="train")
+    with progress_bar() as tell:
+        made = composition_store(load_region(region), needed_days(parse_days(days), leads), kind, progress=tell)
+    typer.echo(made)
+
+
 @app.command("stations")
 def stations(
     raw: list[Path] = typer.Option(..., "--raw", help="The reanalysis as delivered, repeated for several."),

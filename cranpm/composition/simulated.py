@@ -15,6 +15,7 @@ from cranpm.folders import cache_folder
 from cranpm.region import Region
 
 Kind = Literal["raw", "sharpened"]
+KINDS: tuple[Kind, ...] = ("raw", "sharpened")
 NETWORKS = ("sample-time", "sample-space")
 
 

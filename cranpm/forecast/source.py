@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from cranpm.data.composition import require_composition
-from cranpm.data.days import needed_days, parse_days
+from cranpm.data.days import format_days, needed_days, parse_days
 from cranpm.data.progress import Progress
 from cranpm.data.store import Store
+from cranpm.errors import CranpmError
 from cranpm.region import Region
 
 
@@ -26,16 +27,16 @@ def open_store(
         days: issue days.
         leads: leads whose valid days are needed too; empty for a forecast that is not scored.
         progress: told about simulating.
-        composition: what the coarse composition must have been prepared from; None for whatever it was. Simulated
-            days are then prepared by way of EAC4's grid and hours.
+        composition: what the store's coarse composition must have been prepared from; None for whatever it was.
 
     Raises:
-        CranpmError: not a store, or a store of another window or composition.
+        CranpmError: not a store, or a store of another window or composition; a composition asked for without a store.
     """
     if data is None and composition is not None:
-        from cranpm.composition.simulated import composition_store
-
-        return Store.open(composition_store(region, needed_days(days, leads), composition, progress=progress))
+        line = f"cranpm composition sample {region.given} --kind {composition} --days {format_days(days)}"
+        raise CranpmError(
+            f"--composition {composition}: give a store of it with --data; {line} makes one and prints it"
+        )
     if data is None:
         from cranpm.sample.cache import sample_store
 

@@ -101,7 +101,7 @@ def run_evaluate(
 
     Without torch: cranpm region eval india --days 2022-01 --bundle base.bundle
 
-    What sharpening is worth: cranpm region eval india --days 2022-01 --composition raw, then --composition sharpened
+    What sharpening is worth: --composition raw --data STORE, then --composition sharpened with a store of that kind
 
     With what `cranpm composition forecast` wrote into a folder, beside the store's own forecast composition:
     cranpm region eval europe --days 2022-01 --composition forecast --composition-from FOLDER

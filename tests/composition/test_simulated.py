@@ -48,7 +48,9 @@ def test_only_the_composition_differs_and_sharpened_is_nearer_to_the_world(regio
     raw, sharp, true = (s.coarse_day(DAYS[0])[channel] for s in (made["raw"], made["sharpened"], world))
     assert not np.allclose(raw, sharp)
     assert np.abs(sharp - true).mean() < np.abs(raw - true).mean()
-    again = open_store(region, None, DAYS[1:], (), lambda *_: None, composition="raw")
+    again = open_store(region, made["raw"].path, DAYS[1:], (), lambda *_: None, composition="raw")
     assert again.path == made["raw"].path
+    with pytest.raises(CranpmError, match=r"cranpm composition sample .* --kind raw --days 2022-01-06 makes one"):
+        open_store(region, None, DAYS[1:], (), lambda *_: None, composition="raw")
     with pytest.raises(CranpmError, match=r"2022-01-05\.\.2022-01-06 raw; expected sharpened"):
         open_store(region, made["raw"].path, DAYS[1:], (), lambda *_: None, composition="sharpened")
