@@ -23,7 +23,7 @@ def shell(monkeypatch, tmp_path):
     """The commands on the made-up store and engine, in an empty folder."""
     store = make_store()
     monkeypatch.setattr(cranpm.forecast.load, "load_engine", lambda *_: ConstantEngine(0.01))
-    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_: store)
+    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_, **__: store)
     monkeypatch.chdir(tmp_path)
 
     def run(app, *words):
@@ -51,7 +51,7 @@ def test_evaluation_writes_a_report_and_prints_the_verdict(shell, tmp_path):
 
 
 def test_wrong_leads_and_misspelt_baselines_are_found_before_any_work(shell, monkeypatch):
-    def work(*_):
+    def work(*_, **__):
         raise AssertionError("a store was opened, or simulated, for nothing")
 
     monkeypatch.setattr(cranpm.forecast.source, "open_store", work)
