@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from cranpm.clients.message import Tensors
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cranpm.model.network import CranPM
 
 
-def typical(before: Sequence[float], after: Sequence[float]) -> int:
+def typical(before: ArrayLike, after: ArrayLike) -> int:
     """Where the squared error changes most nearly as it does in all: a drawn day shall not tell another story."""
     was, became = np.asarray(before, np.float64), np.asarray(after, np.float64)
     change = np.divide(became, was, out=np.full(was.shape, np.inf), where=was > 0)

@@ -136,7 +136,7 @@ def write_day(
         attribution=_attribution(pack, store.simulated),
         created=now,
     )
-    attributes["comment"] = " ".join([attributes["comment"], *(f"{remark}." for remark in remarks)])
+    attributes["comment"] = " ".join([str(attributes["comment"]), *(f"{remark}." for remark in remarks)])
     path = out / f"cranpm_{pack.name}_{day:%Y%m%d}{'.nc' if form == 'netcdf' else '.zarr'}"
     strips = run(engine, store, day, leads, past=past, progress=count)
     written = write_forecast(
