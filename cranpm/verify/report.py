@@ -192,7 +192,7 @@ def _draw(out: Path, case: Case, progress: Progress) -> dict[str, Path]:
     bands = Bands(index.name, index.bands, index.labels, index.hourly)
     mark = "SIMULATED · " if store.simulated else ""
     for done, (name, day) in enumerate(_three_days(found).items(), start=1):
-        (_, maps, _), *_ = day_maps(case.engine, store, day, (lead,), ("model", "persistence"), None)
+        (_, maps, _), *_ = day_maps(case.engine, store, day, (lead,), ("model", "persistence"), case.fitted)
         valid_day = day + dt.timedelta(days=lead)
         title = f"{mark}{name.capitalize()} day: issued {day}, T+{lead}, valid {valid_day}"
         figures.draw_day(drawn[name], store.fine, store.land, maps | {"truth": store.pm(valid_day)}, bands, title=title)

@@ -9,7 +9,7 @@ import pytest
 
 from cranpm.region import load_region
 from cranpm.verify.baselines import ROWS
-from cranpm.verify.evaluate import evaluate
+from cranpm.verify.evaluate import day_maps, evaluate
 from cranpm.verify.fit import fit
 from cranpm.verify.past import PastDay
 from cranpm.verify.report import band_edges, write_report
@@ -20,7 +20,8 @@ FIGURES = {"skill", "bands", "spectrum", "daily", "period", "best", "median", "w
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def scored():
+    """Region, engine, store, what scoring found, fitted baselines: what a report is written of."""
     store = make_store()
     store.attrs = {"simulated": {"seed": 0, "realisation": 0}, "licences": {"sample": {"licence": "CC-BY-4.0"}}}
     start = dt.date(2017, 1, 1)
@@ -30,7 +31,12 @@ def report(tmp_path_factory):
     fitted = fit(lambda: past, store.fine, store.coarse, store.land, {"world": "sample", "years": [2017]})
     region, engine = load_region("india"), ConstantEngine(0.02)
     found = evaluate(engine, store, [*DAYS, FIRST], (1, 2), fitted=fitted, edges=band_edges(region))
-    return write_report(tmp_path_factory.mktemp("report"), region, engine, store, found, fitted)
+    return region, engine, store, found, fitted
+
+
+@pytest.fixture(scope="module")
+def report(scored, tmp_path_factory):
+    return write_report(tmp_path_factory.mktemp("report"), *scored)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +137,19 @@ def test_figures_lie_beside_the_page_and_nothing_unfinished(report):
     names = {path.name for path in report.path.parent.iterdir()}
     assert names == {"report.html", "report.json", *(f"{name}.png" for name in FIGURES)}
     assert all(path.stat().st_size > 5000 for path in report.path.parent.glob("*.png"))
+
+
+def test_days_are_drawn_as_they_were_scored(scored, monkeypatch, tmp_path):
+    """A model that reads the past would forecast another map without it."""
+    fitted, given = scored[-1], []
+
+    def noted(engine, store, day, leads, rows, past):
+        given.append(past)
+        return day_maps(engine, store, day, leads, rows, past)
+
+    monkeypatch.setattr("cranpm.verify.report.day_maps", noted)
+    write_report(tmp_path, *scored)
+    assert len(given) == 3 and all(past is fitted for past in given)
 
 
 def test_best_of_a_column_is_marked_and_figures_agree_with_the_json(text, document):
