@@ -29,7 +29,7 @@ def shell(monkeypatch, tmp_path):
     """The commands on the made-up store, which no shipped baselines fit, and an engine that reads the past."""
     store = make_store()
     monkeypatch.setattr(cranpm.forecast.load, "load_engine", lambda *_: PastEngine())
-    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_: store)
+    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_, **__: store)
     monkeypatch.chdir(tmp_path)
     for name, seed in (("one.nc", 3), ("other.nc", 4)):
         write_fitted(tmp_path / name, made_up_past(store.fine, store.coarse, seed))
