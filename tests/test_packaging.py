@@ -74,7 +74,7 @@ def test_the_wheel_holds_every_module_and_data_file(built):
 
 
 def test_the_wheel_is_small_enough_to_carry_weights_and_little_else(built):
-    assert built[0].stat().st_size < 12e6
+    assert built[0].stat().st_size < 16e6  # four small networks of the sample world, and one of them as a bundle
 
 
 def test_the_sdist_holds_what_a_packager_needs(built):
