@@ -14,8 +14,9 @@ import torch
 from typer.testing import CliRunner
 
 from cranpm.composition.commands import app
+from cranpm.composition.coupling.channels import variable
 from cranpm.composition.coupling.checkpoint import CouplingCheckpoint, write_coupling
-from cranpm.composition.coupling.config import SMALL
+from cranpm.composition.coupling.config import PAPER, SMALL, CouplingConfig
 from cranpm.composition.coupling.drivers import FORMS, parse_driver
 from cranpm.composition.coupling.forecast import forecast_composition
 from cranpm.composition.coupling.gathered import Wanted, amount
@@ -80,6 +81,15 @@ def test_a_name_before_a_colon_is_a_model_and_a_bare_folder_is_none(tmp_path: Pa
         parse_driver("gfs:downloads")
     with pytest.raises(CranpmError, match="'ifs:' names no folder"):
         parse_driver("ifs:")
+
+
+def test_which_network_a_driver_has_all_variables_for():
+    def drives(config: CouplingConfig) -> set[str]:
+        wanted = {variable(channel) for channel in config.weather}
+        return {name for name, form in FORMS.items() if wanted <= set(form.names.values())}
+
+    assert drives(PAPER) == {"era5", "ifs", "fuxi"}
+    assert drives(SMALL) == {"era5", "ifs", "aifs"}
 
 
 @pytest.mark.parametrize("which", WRITERS)
