@@ -33,6 +33,8 @@ EXTRA_ONLY = {
     "flwr",
     "onnx",
     "rasterio",
+    "cfgrib",
+    "eccodes",
 }
 MAY_USE_TORCH = ("cranpm/model/", "cranpm/train/", "cranpm/data/batch.py", "cranpm/data/dataset.py")
 MAY_USE_TORCH += ("cranpm/composition/deepcams/", "cranpm/composition/coupling/")

@@ -13,8 +13,11 @@ def forecast(
     composition: Path | None = typer.Option(
         None, "--composition", help="Folder with CAMS analyses of those days and the ones before."
     ),
-    driver: Path | None = typer.Option(
-        None, "--driver", help="Folder with weather forecasts issued those days, or ERA5."
+    driver: str | None = typer.Option(
+        None,
+        "--driver",
+        help="Weather issued those days: era5:FOLDER, ifs:FOLDER, aifs:FOLDER or fuxi:FOLDER; a bare folder: NetCDF as "
+        "the Climate Data Store gives it.",
     ),
     model: str = typer.Option("sample-coupling", "--model", help="A trained coupling network: its folder, or a name."),
 ) -> None:
@@ -24,8 +27,11 @@ def forecast(
     cranpm reads it as one: with --from in `cranpm data prepare`, where the forecast of CAMS is late, or with
     --composition forecast in `cranpm region eval`. It says in its history what it was made of.
 
-    Example: cranpm composition forecast --init 2022-07-02 --driver ifs --composition cams --model runs/c/checkpoint
-    --out cams_forecast
+    IFS and AIFS are ECMWF's open data of 00 UTC (GRIB), FuXi what its published code writes, ERA5 GRIB or NetCDF. GRIB
+    needs the extra "grib".
+
+    Example: cranpm composition forecast --init 2026-07-02 --driver ifs:downloads --composition cams --model
+    runs/c/checkpoint --out cams_forecast
 
     On the sample world: cranpm composition forecast --init 2022-07-02 --out cams_forecast
     """
@@ -33,6 +39,7 @@ def forecast(
 
     require("torch", extra="train")
     from cranpm.composition.coupling.checkpoint import read_coupling
+    from cranpm.composition.coupling.drivers import parse_driver
     from cranpm.composition.coupling.forecast import forecast_composition
     from cranpm.composition.coupling.places import places_of
     from cranpm.composition.coupling.sample import sample_starts
@@ -41,14 +48,15 @@ def forecast(
 
     if (composition is None) != (driver is None):
         raise CranpmError("--composition and --driver go together: give both folders, or none for the sample world")
+    form, folder = (None, None) if driver is None else parse_driver(driver)
     days, checkpoint = parse_days(init), read_coupling(model)
     with progress_bar() as tell:
-        starts = {} if driver is not None else sample_starts(checkpoint, days, tell=tell)
+        starts = {} if folder is not None else sample_starts(checkpoint, days, tell=tell)
         places = places_of(checkpoint)
         for done, day in enumerate(days):
-            cams, weather = composition or starts[day] / "cams", driver or starts[day] / "driver"
+            cams, weather = composition or starts[day] / "cams", folder or starts[day] / "driver"
             tell("forecasting", done, len(days))
-            made = forecast_composition(checkpoint, day, cams, weather, out, places=places)
+            made = forecast_composition(checkpoint, day, cams, weather, out, places=places, form=form)
             typer.echo(f"{made.path}  ({'simulated; ' if made.simulated else ''}driven by {made.driver})")
         tell("forecasting", len(days), len(days))
 

@@ -14,7 +14,9 @@ from cranpm import __version__
 from cranpm.composition.coupling.channels import LOADED, PARTICLES
 from cranpm.composition.coupling.checkpoint import CouplingCheckpoint
 from cranpm.composition.coupling.config import STEPS
+from cranpm.composition.coupling.drivers import Form
 from cranpm.composition.coupling.inputs import read_composition, read_driver
+from cranpm.composition.coupling.named import read_named
 from cranpm.composition.coupling.network import Ground
 from cranpm.composition.coupling.output import write_forecast
 from cranpm.composition.coupling.rollout import roll_out
@@ -32,7 +34,8 @@ class Made:
 
 
 def forecast_composition(
-    checkpoint: CouplingCheckpoint, day: dt.date, composition: Path, driver: Path, out: Path, *, places: Tensor
+    checkpoint: CouplingCheckpoint, day: dt.date, composition: Path, driver: Path, out: Path, *, places: Tensor,
+    form: Form | None = None,
 ) -> Made:  # fmt: skip
     """Forecast the five days after 00 UTC of a day and write them as CAMS would.
 
@@ -46,9 +49,11 @@ def forecast_composition(
         driver: folder with the weather.
         out: folder for the file.
         places: what is known of the places, shape (S, H, W).
+        form: in which form the weather comes; without, in files that the product loader recognises.
 
     Raises:
         CranpmError: something is missing in the files.
+        MissingExtra: the weather is GRIB, and cfgrib is not installed.
     """
     config, grid = checkpoint.config, checkpoint.grid
     if config.emissions:
@@ -57,7 +62,11 @@ def forecast_composition(
         composition, day, config.species, grid, also=[n for n in LOADED if n not in config.species]
     )
     levels = sorted({int(n.rpartition("_")[2]) for n in (*config.species, *begin.others) if n not in PARTICLES})
-    weather = read_driver(driver, day, config.weather, grid, also=[f"t_{level}" for level in levels])
+    aloft = [f"t_{level}" for level in levels]
+    if form is None:
+        weather = read_driver(driver, day, config.weather, grid, also=aloft)
+    else:
+        weather = read_named(form, driver, day, config.weather, grid, also=aloft)
     maps = (
         torch.from_numpy(np.stack([weather.fields[name][k] for name in config.weather]))[None] for k in range(STEPS + 1)
     )

@@ -85,7 +85,9 @@ def read_composition(folder: Path, day: date, species: Sequence[str], grid: Grid
     return Start(both[0], both[1], others, any(map(_says_simulated, files)))
 
 
-def read_driver(folder: Path, day: date, channels: Sequence[str], grid: Grid, *, also: Sequence[str] = ()) -> Driver:
+def read_driver(
+    folder: Path, day: date, channels: Sequence[str], grid: Grid, *, also: Sequence[str] = (), forecasts: bool = True
+) -> Driver:  # fmt: skip
     """The weather of a day's 00 UTC and every 12 h of the five days after it.
 
     Rain of the 12 h before the start is in no forecast: that of the first 12 h stands for it.
@@ -96,13 +98,14 @@ def read_driver(folder: Path, day: date, channels: Sequence[str], grid: Grid, *,
         channels: what is needed, as `u_850`.
         grid: where.
         also: channels that are taken if they are there.
+        forecasts: whether forecasts count; else only analyses do.
 
     Raises:
         CranpmError: a channel or an instant is missing; a channel is none that the loader knows.
     """
     files = scan(folder)
-    forecasts, analyses = files.of("weather_forecast"), files.of("era5")
-    issued_today = [file for file in forecasts if day in file.days]
+    analyses = files.of("era5")
+    issued_today = [file for file in files.of("weather_forecast") if forecasts and day in file.days]
     start = np.datetime64(day, "s")
     instants = start + np.arange(STEPS + 1) * STEP_HOURS * _HOUR
     names = [*channels, *(name for name in also if name not in channels)]
@@ -110,7 +113,8 @@ def read_driver(folder: Path, day: date, channels: Sequence[str], grid: Grid, *,
     chosen = issued_today if issued_today else analyses
     if not chosen:
         raise CranpmError(
-            f"{folder}: no weather forecast issued on {day} and no ERA5; give the folder of the driver's files"
+            f"{folder}: no {f'weather forecast issued on {day} and no ' if forecasts else ''}ERA5; "
+            "give the folder of the driver's files"
         )
     first = start - STEP_HOURS * _HOUR
     wants = [_weather_want(name, first if issued is None else start, instants[-1] + _SECOND) for name in names]
