@@ -25,6 +25,7 @@ OPTIONAL = {
     "adapt": ("peft",),
     "federate": ("flwr",),
     "export": ("onnx", "onnxscript"),
+    "grib": ("cfgrib",),
 }
 NEEDS = {
     "region list, show, check, new": (),
@@ -44,6 +45,7 @@ NEEDS = {
     "bundle info, verify, sign, bench, budget": (),
     "composition show, train, score, sharpen": ("train",),
     "composition couple, forecast, show-coupling, score-coupling": ("train",),
+    "composition forecast (driven by GRIB)": ("train", "grib"),
     "composition stations": ("stations",),
     "composition sample": ("stations", "terrain", "train"),
     "ablate": ("train",),
