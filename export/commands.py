@@ -59,6 +59,7 @@ def export(
     from cranpm.errors import CranpmError, require
     from cranpm.forecast.commands import open_adapter
     from cranpm.forecast.files import check_folder
+    from cranpm.forecast.source import open_store
     from cranpm.region import list_regions, load_region
 
     plain_warnings()
@@ -79,8 +80,8 @@ def export(
         order = Order(checkpoint, (), precision, worn, [pack.sample.coarse.shape for pack in packs])
     with progress_bar() as progress:
         proof = None if drawn_only else _proof(packs[0], data, precision == "int8", progress)
-        if proof is not None and data is not None:
-            order = replace(order, static=proof.store)
+        if data is not None:
+            order = replace(order, static=open_store(packs[0], data, (), (), progress))
         bundle = export_bundle(order, out, proof=proof, progress=progress)
     worst = max(entry["rms"] for entry in bundle.manifest["parity"])
     size = bundle.path.stat().st_size / 1e6
