@@ -439,7 +439,7 @@ def test_command_compares_and_leaves_out_what_an_adapter_has_seen(monkeypatch, t
     store, engine = make_store(), WearingEngine()
     models = [zero_shot(engine), Model("a", "adapter", engine, adapter(0.01), period=(FIRST,))]
     monkeypatch.setattr(compare_models, "open_models", lambda *_: (models, []))
-    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_: store)
+    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_, **__: store)
     monkeypatch.setattr(cranpm.forecast.source, "issue_days", lambda *_: (*DAYS,))
     monkeypatch.chdir(tmp_path)
 

@@ -111,7 +111,7 @@ def test_the_engine_says_what_it_wears(base, adapters):
 @pytest.fixture
 def shell(monkeypatch, tmp_path, store):
     """The commands on a made-up store."""
-    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_: store)
+    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_, **__: store)
     monkeypatch.chdir(tmp_path)
 
     def call(command, *words):

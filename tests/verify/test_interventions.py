@@ -437,7 +437,7 @@ def test_table_and_picture_are_written_as_json_and_png(tmp_path):
 def test_the_command_goes_on_and_writes_lines_table_and_picture(monkeypatch, tmp_path):
     store = make_store(days=10)
     monkeypatch.setattr(cranpm.forecast.load, "load_engine", lambda *_: UpwindEngine())
-    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_: store)
+    monkeypatch.setattr(cranpm.forecast.source, "open_store", lambda *_, **__: store)
     words = ["europe-sample", "--days", f"{FIRST + dt.timedelta(days=1)}..{FIRST + dt.timedelta(days=7)}"]
     words += ["--every", "3", "--leads", "1", "2", "--out", str(tmp_path / "out")]
     made = CliRunner().invoke(intervene, words, catch_exceptions=False)
