@@ -57,7 +57,7 @@ def run_adapt(
         require(module, extra="adapt")
     from cranpm.adapt.finetune import trained_numbers
     from cranpm.adapt.plan import Asked, plan
-    from cranpm.train.display import shown
+    from cranpm.train.display import ending, shown
 
     named = tuple(part.strip() for part in parts.split(",") if part.strip())
     asked = Asked(
@@ -73,9 +73,7 @@ def run_adapt(
         typer.echo(note, err=True)
     with shown(made) as (prepared, told):
         made.run(resume=resume, prepared=prepared, tell=told)
-    if made.interruption.stopped_at is not None:
-        typer.echo(f"stopped after step {made.interruption.stopped_at}; go on with: {made.again}", err=True)
-        raise typer.Exit(made.interruption.exit_code)
+    ending(made)
     typer.echo(f"{made.out}{'  (simulated)' if made.simulated else ''}")
 
 

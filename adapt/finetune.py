@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -30,7 +29,7 @@ from cranpm.data.days import format_days
 from cranpm.data.progress import Progress
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
-from cranpm.folders import swap_folder, write_whole
+from cranpm.folders import swap_folder, whole_folder, write_whole
 from cranpm.model.adapter import BASELINES, Adapter, read_adapter, write_manifest
 from cranpm.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from cranpm.model.network import CranPM
@@ -222,17 +221,15 @@ class AdapterKeeper(Keeper):
         scores = json.loads((self.folder / ZERO_SHOT).read_text(encoding="utf-8"))
         zero_shot = {lead: pair[0] for lead, pair in scores.items()}
         about = replace(about, provenance={**about.provenance, "validation_rmse_zero_shot": zero_shot})
-        new = self.folder / f".{BEST}.{uuid.uuid4().hex[:8]}.new"
         if self.plan.adaptation.full:
-            write_checkpoint(new, about, module.validated)
-        else:
-            assert isinstance(module, Adapted)
+            write_checkpoint(self.folder / BEST, about, module.validated)
+            return
+        assert isinstance(module, Adapted)
+        with whole_folder(self.folder / BEST) as new:
             self._write_adapter(new, about, module)
-        swap_folder(new, self.folder / BEST)
 
     def _write_adapter(self, folder: Path, about: Checkpoint, module: Adapted) -> None:
         plan, config = self.plan, about.config
-        folder.mkdir()
         strength = plan.adaptation.settings.strength
         write_peft_files(folder, module.wrapped[0], module.validated, plan.base.network(), strength)
         if (plan.folder / BASELINES).is_file():

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cranpm.errors import CranpmError, require
-from cranpm.folders import swap_folder
+from cranpm.folders import whole_folder
 from cranpm.model.config import ModelConfig
 from cranpm.model.statistics import Statistics
 from cranpm.variables import CHANNELS, FORECAST_CHANNELS, FUTURE_MAPS, LOCAL_CHANNELS
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
     from cranpm.model.network import CranPM
 
@@ -79,7 +78,7 @@ class Checkpoint:
             torch.manual_seed(RANDOM_SEED)
             network = CranPM(self.config, self.statistics)
         if self.folder is not None:
-            load_weights(network, self.folder / WEIGHTS, expected_hash=self.hash)
+            load_weights(network, self.folder / WEIGHTS, self.config.name, expected_hash=self.hash)
         return network.eval()
 
 
@@ -165,26 +164,24 @@ def write_checkpoint(folder: str | Path, checkpoint: Checkpoint, network: CranPM
     Returns:
         The hash of the checkpoint.
     """
-    save_file = require("safetensors.torch", extra="train").save_file
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.new")
-    new.mkdir()
-    try:
-        weights = {key: tensor.detach().float().cpu().contiguous() for key, tensor in network.state_dict().items()}
-        save_file(weights, new / WEIGHTS)
-        (new / WEIGHTS).chmod(0o644)  # safetensors leaves it readable for its owner alone
-        digest = file_hash(new / WEIGHTS)
+    with whole_folder(Path(folder)) as new:
+        digest = save_weights(network, new)
         text = json.dumps(to_manifest(checkpoint, digest), indent=1, ensure_ascii=False)
         (new / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        swap_folder(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
     return digest
 
 
-def load_weights(network: CranPM, path: Path, *, expected_hash: str | None = None) -> None:
-    """Put the tensors of a safetensors file into a network.
+def save_weights(network: Module, folder: Path) -> str:
+    """Write the weights of a network as float32 into a folder, as `WEIGHTS`; their SHA-256."""
+    save_file = require("safetensors.torch", extra="train").save_file
+    path = folder / WEIGHTS
+    save_file({key: value.detach().float().cpu().contiguous() for key, value in network.state_dict().items()}, path)
+    path.chmod(0o644)  # safetensors leaves it readable for its owner alone
+    return file_hash(path)
+
+
+def load_weights(network: Module, path: Path, name: str, *, expected_hash: str | None = None) -> None:
+    """Put the tensors of a safetensors file into a network whose configuration has that name.
 
     Raises:
         CranpmError: the file is not what it was, or a tensor is missing, unknown or of another shape.
@@ -201,14 +198,14 @@ def load_weights(network: CranPM, path: Path, *, expected_hash: str | None = Non
     missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or unknown:
         raise CranpmError(
-            f"{path}: the configuration '{network.config.name}' expects {_first(missing)}, "
+            f"{path}: the configuration '{name}' expects {_first(missing)}, "
             f"the file has {_first(unknown)} that is not expected ({len(missing)} missing, {len(unknown)} unknown)"
         )
     for key, tensor in expected.items():
         if found[key].shape != tensor.shape:
             raise CranpmError(
                 f"{path}: tensor '{key}' has shape {tuple(found[key].shape)}, "
-                f"the configuration '{network.config.name}' expects {tuple(tensor.shape)}"
+                f"the configuration '{name}' expects {tuple(tensor.shape)}"
             )
     network.load_state_dict(found)
 

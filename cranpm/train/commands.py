@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from cranpm.train.session import Plan
+    pass
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
         _print_rows(describe(name, quick=quick, data=data, devices=devices))
         return
     require("lightning", extra="train")
-    from cranpm.train.display import shown
+    from cranpm.train.display import ending, shown
     from cranpm.train.session import plan
 
     made = plan(
@@ -54,7 +54,8 @@ def train(
     made.prepare_folder(resume=resume)
     with shown(made) as (prepared, tell):
         made.run(resume=resume, prepared=prepared, tell=tell)
-    _say_how_it_ended(made)
+    if made.first:
+        typer.echo(ending(made))
 
 
 def ablate(
@@ -115,20 +116,3 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(highlight=False).print(table)
-
-
-def _say_how_it_ended(made: Plan) -> None:
-    """The folder of the weights; or, after a signal, how to go on."""
-    from cranpm.train.interruption import requeue
-
-    if not made.first:
-        return
-    stopped = made.interruption
-    if stopped.stopped_at is None:
-        simulated = "simulated; " if made.simulated else ""
-        typer.echo(f"{made.folder / 'checkpoint'}  ({simulated}the last weights: {made.folder / 'last'})")
-        return
-    typer.echo(f"stopped after step {stopped.stopped_at}; go on with: {made.again}", err=True)
-    if stopped.asks_for_more_time and (job := requeue()):
-        typer.echo(f"SLURM will start job {job} again", err=True)
-    raise typer.Exit(stopped.exit_code)

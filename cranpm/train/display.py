@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from cranpm.train.keeper import Event, Rmse, Stepped, Validating
+from cranpm.train.interruption import Interruption, requeue
+from cranpm.train.keeper import CHECKPOINT, LAST, Event, Rmse, Stepped, Validating
 from cranpm.train.session import Folder
+
+
+class Run(Protocol):
+    """What `ending` reads of a run."""
+
+    folder: Path
+    again: str
+    interruption: Interruption
+
+    @property
+    def simulated(self) -> bool: ...
 
 
 @contextmanager
@@ -52,3 +67,19 @@ def _line(rmse: Rmse) -> str:
         for lead, (model, still) in rmse.items()
     ]
     return "RMSE " + ", ".join(parts) + " of persistence, ug/m3"
+
+
+def ending(made: Run) -> str:
+    """Where the weights of a run lie. After a signal, how to go on is said and the command ends.
+
+    Raises:
+        typer.Exit: the run was stopped; a job of SLURM that ran out of time is put back into the queue.
+    """
+    stopped = made.interruption
+    if stopped.stopped_at is None:
+        simulated = "simulated; " if made.simulated else ""
+        return f"{made.folder / CHECKPOINT}  ({simulated}the last weights: {made.folder / LAST})"
+    typer.echo(f"stopped after step {stopped.stopped_at}; go on with: {made.again}", err=True)
+    if stopped.asks_for_more_time and (job := requeue()):
+        typer.echo(f"SLURM will start job {job} again", err=True)
+    raise typer.Exit(stopped.exit_code)

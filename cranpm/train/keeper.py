@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,16 +158,27 @@ class Keeper(Callback):
     def _validate(self, trainer: Trainer, module: Trained, step: int) -> None:
         assert isinstance(module, Training)
         scores = self._scores(trainer, module)
-        rmse, best = scores.rmse(), scores.ratio < self.best_ratio
-        if best:
-            self.best_ratio, self.best_step = scores.ratio, step
-        entry = {"step": step, "loss": self._mean_loss(step), "rmse": {str(k): [*pair] for k, pair in rmse.items()}}
+        rmse = scores.rmse()
+
+        def keep(best: bool) -> None:
+            self.keep(module, self._described(step, rmse), best=best)
+
+        figures = {"rmse": {str(lead): [*pair] for lead, pair in rmse.items()}}
+        self._record(trainer, Validated(step, rmse, scores.ratio < self.best_ratio), scores.ratio, figures, keep)
+
+    def _record(
+        self, trainer: Trainer, found: Validated, ratio: float, figures: Mapping[str, Any], keep: Callable[[bool], None]
+    ) -> None:
+        """Note what a validation found: in the history, with its figures, and, through `keep`, as weights."""
+        if found.best:
+            self.best_ratio, self.best_step = ratio, found.step
+        entry = {"step": found.step, "loss": self._mean_loss(found.step), **figures}
         self.history.append({**entry, "seconds": round(self.seconds, 1)})
         if not trainer.is_global_zero:
             return
-        self.keep(module, self._described(step, rmse), best=best)
+        keep(found.best)
         write_whole(self.folder / HISTORY, (json.dumps(self.history, indent=1) + "\n").encode())
-        self._tell(trainer, Validated(step, rmse, best))
+        self._tell(trainer, found)
 
     def _scores(self, trainer: Trainer, module: Training) -> Scores:
         mine = validate(

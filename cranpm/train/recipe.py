@@ -177,17 +177,17 @@ class Recipe:
         return Window(coarse, fine_grid(place.fine.north, place.fine.west, side, side), overlap)
 
 
-def recipe_path(name_or_path: str, *, quick: bool = False) -> Path:
-    """The file of a recipe given by name or path; its quick variant has `-quick` before the suffix.
+def recipe_path(name_or_path: str, *, quick: bool = False, folder: Path = FOLDER) -> Path:
+    """The file of a recipe given by path, or by its name in a folder; its quick variant has `-quick` before the suffix.
 
     Raises:
         CranpmError: there is no such recipe, or it has no quick variant.
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
-        path = FOLDER / f"{name_or_path}.yaml"
+        path = folder / f"{name_or_path}.yaml"
     if not path.is_file():
-        names = sorted(file.stem for file in FOLDER.glob("*.yaml") if not file.stem.endswith("-quick"))
+        names = sorted(file.stem for file in folder.glob("*.yaml") if not file.stem.endswith("-quick"))
         raise CranpmError(f"no recipe '{name_or_path}' ({nearest(name_or_path, names)}); your own is given by its path")
     if not quick:
         return path

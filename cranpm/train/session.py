@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
@@ -77,6 +77,11 @@ class Folder:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in (STEPS, STATISTICS):  # of a run that was killed before anything was saved
             (self.folder / name).unlink(missing_ok=True)
+
+    def fit(self, trainer: Trainer, module: LightningModule, days: LightningDataModule, *, resume: bool) -> None:
+        """Train, from the saved state if the run is gone on with."""
+        state = self.folder / RESUME if resume else None
+        trainer.fit(module, days, ckpt_path=state, weights_only=True)
 
     def _check_resumable(self, state: Path) -> None:
         if not state.is_file():
@@ -151,7 +156,7 @@ class Plan(Folder):
         """
         days, keeper, module = self.make_days(prepared), self.make_keeper(tell), self.make_module()
         trainer = make_trainer(self.place, self.folder, keeper, half=self.half)
-        trainer.fit(module, days, ckpt_path=self.folder / RESUME if resume else None, weights_only=True)
+        self.fit(trainer, module, days, resume=resume)
         if self.first and self.interruption.stopped_at is None:
             self.finish(days)
             (self.folder / RESUME).unlink(missing_ok=True)  # last: until here a killed run goes on

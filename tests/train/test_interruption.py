@@ -16,7 +16,7 @@ import typer
 
 from cranpm.errors import CranpmError
 from cranpm.model.checkpoint import read_checkpoint
-from cranpm.train.commands import _say_how_it_ended
+from cranpm.train.display import ending
 from cranpm.train.interruption import Interruption, requeue
 from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Event, Stepped, read_steps
 from cranpm.train.place import find_place
@@ -169,7 +169,7 @@ def test_the_command_says_how_to_go_on_and_asks_for_more_time(tmp_path, monkeypa
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
     with pytest.raises(typer.Exit) as ended:
-        _say_how_it_ended(made)
+        ending(made)
     assert ended.value.exit_code == 138
     told = capsys.readouterr().err
     assert f"cranpm train europe-sample --quick --seed 0 --out {tmp_path / 'run'} --device cpu --resume" in told

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from cranpm.composition.coupling.config import CouplingConfig
 from cranpm.composition.coupling.scales import Scales
-from cranpm.config import nearest
-from cranpm.errors import CranpmError, require
-from cranpm.folders import swap_folder
+from cranpm.composition.shipped import check_weights, find_folder, read_manifest, write_manifest
+from cranpm.folders import whole_folder
 from cranpm.grid import Grid
-from cranpm.model.checkpoint import WEIGHTS, file_hash
+from cranpm.model.checkpoint import WEIGHTS, load_weights, save_weights
 
 if TYPE_CHECKING:
     from cranpm.composition.coupling.network import Coupling
 
-MANIFEST, SCHEMA_VERSION = "coupling.json", 1
+MANIFEST = "coupling.json"
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -57,14 +53,7 @@ class CouplingCheckpoint:
 
         network = Coupling(self.config, self.scales)
         assert self.folder is not None
-        found = require("safetensors.torch", extra="train").load_file(self.folder / WEIGHTS)
-        expected = network.state_dict()
-        if {k: tuple(v.shape) for k, v in found.items()} != {k: tuple(v.shape) for k, v in expected.items()}:
-            raise CranpmError(
-                f"{self.folder / WEIGHTS}: not the tensors of configuration '{self.config.name}'; "
-                "use the cranpm that wrote them, or train again"
-            )
-        network.load_state_dict(found)
+        load_weights(network, self.folder / WEIGHTS, self.config.name)
         return network.eval()
 
 
@@ -74,52 +63,31 @@ def read_coupling(name_or_path: str | Path) -> CouplingCheckpoint:
     Raises:
         CranpmError: it is no such folder, was written by another version, or was altered.
     """
-    folder, shipped = Path(name_or_path), SHIPPED / str(name_or_path)
-    if not folder.exists() and (shipped / MANIFEST).is_file():
-        folder = shipped
-    if missing := [name for name in (MANIFEST, WEIGHTS) if not (folder / name).is_file()]:
-        known = nearest(str(name_or_path), sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}")))
-        raise CranpmError(
-            f"{name_or_path}: no folder of a coupling network ({' and '.join(missing)} missing; {known}); "
-            "make one with: cranpm composition couple coupling-sample"
-        )
-    try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if found["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema_version {found['schema_version']}, expected {SCHEMA_VERSION}")
-        checkpoint = CouplingCheckpoint(
-            config=CouplingConfig.from_dict(found["config"]),
-            scales=Scales.from_dict(found["scales"]),
-            grid=Grid(**found["grid"]),
-            simulated=bool(found["simulated"]),
-            provenance=dict(found["provenance"]),
-            hash=str(found["weights_sha256"]),
-            folder=folder,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, CranpmError) as error:
-        raise CranpmError(f"{folder / MANIFEST}: cannot be read ({error}); copy the folder again") from error
-    if file_hash(folder / WEIGHTS) != checkpoint.hash:
-        raise CranpmError(f"{folder / WEIGHTS}: not the weights that {MANIFEST} describes; copy the folder again")
+    folder = find_folder(name_or_path, SHIPPED, MANIFEST, "cranpm composition couple coupling-sample")
+    checkpoint = read_manifest(folder, MANIFEST, lambda found: _built(found, folder))
+    check_weights(folder, MANIFEST, checkpoint.hash)
     return checkpoint
+
+
+def _built(found: Mapping[str, Any], folder: Path) -> CouplingCheckpoint:
+    return CouplingCheckpoint(
+        config=CouplingConfig.from_dict(found["config"]),
+        scales=Scales.from_dict(found["scales"]),
+        grid=Grid(**found["grid"]),
+        simulated=bool(found["simulated"]),
+        provenance=dict(found["provenance"]),
+        hash=str(found["weights_sha256"]),
+        folder=folder,
+    )
 
 
 def write_coupling(folder: Path, about: CouplingCheckpoint, network: Coupling) -> None:
     """Write a network as a folder, replacing one of that name; never leaves half a folder."""
-    save_file = require("safetensors.torch", extra="train").save_file
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.new")
-    new.mkdir()
-    try:
-        tensors = {key: value.detach().float().cpu().contiguous() for key, value in network.state_dict().items()}
-        save_file(tensors, new / WEIGHTS)
-        (new / WEIGHTS).chmod(0o644)
-        grid = {name: getattr(about.grid, name) for name in ("north", "west", "step", "height", "width")}
+    grid = {name: getattr(about.grid, name) for name in ("north", "west", "step", "height", "width")}
+    with whole_folder(folder) as new:
         content = {
-            "schema_version": SCHEMA_VERSION, "config": about.config.to_dict(), "scales": about.scales.to_dict(),
-            "grid": grid, "simulated": about.simulated, "provenance": dict(about.provenance),
-            "weights_sha256": file_hash(new / WEIGHTS),
+            "config": about.config.to_dict(), "scales": about.scales.to_dict(), "grid": grid,
+            "simulated": about.simulated, "provenance": dict(about.provenance),
+            "weights_sha256": save_weights(network, new),
         }  # fmt: skip
-        (new / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        swap_folder(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+        write_manifest(new, MANIFEST, content)

@@ -81,17 +81,13 @@ def couple(
     require("torch", extra="train")
     require("lightning", extra="train")
     from cranpm.composition.coupling.run import line, plan
-    from cranpm.train.display import shown
+    from cranpm.train.display import ending, shown
 
     made = plan(name, seed=seed, fusion=fusion, out=out, device=device)
     made.prepare_folder(resume=resume)
     with shown(made, line) as (prepared, tell):
         made.run(resume=resume, prepared=prepared, tell=tell)
-    stopped = made.interruption
-    if stopped.stopped_at is not None:
-        typer.echo(f"stopped after step {stopped.stopped_at}; go on with: {made.again}", err=True)
-        raise typer.Exit(stopped.exit_code)
-    typer.echo(f"{made.folder / 'checkpoint'}  (simulated; scores: history.json)")
+    typer.echo(ending(made))
 
 
 def score_coupling(

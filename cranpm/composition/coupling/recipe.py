@@ -8,9 +8,9 @@ from typing import Literal
 
 from cranpm.composition.coupling.config import STEPS, CouplingConfig, coupling_config, with_species
 from cranpm.composition.coupling.series import Area, Course
-from cranpm.config import nearest, read_config
+from cranpm.config import read_config
 from cranpm.errors import CranpmError
-from cranpm.train.recipe import Schedule
+from cranpm.train.recipe import Schedule, recipe_path
 
 FOLDER = Path(__file__).parent / "configs"
 
@@ -123,12 +123,7 @@ def find_recipe(name_or_path: str) -> tuple[Recipe, Path]:
     Raises:
         CranpmError: there is no such recipe, or it does not fit the schema.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = FOLDER / f"{name_or_path}.yaml"
-    if not path.is_file():
-        names = sorted(file.stem for file in FOLDER.glob("*.yaml"))
-        raise CranpmError(f"no recipe '{name_or_path}' ({nearest(name_or_path, names)}); your own is given by its path")
+    path = recipe_path(name_or_path, folder=FOLDER)
     recipe = read_config(path, Recipe)
     _check(path, recipe)
     return recipe, path

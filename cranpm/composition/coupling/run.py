@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,9 +22,9 @@ from cranpm.composition.coupling.recipe import Recipe, find_recipe
 from cranpm.composition.coupling.rollout import advance
 from cranpm.composition.coupling.scores import MODEL, score
 from cranpm.data.progress import Progress, silent
-from cranpm.folders import cache_folder, write_whole
+from cranpm.folders import cache_folder
 from cranpm.train.interruption import Interruption
-from cranpm.train.keeper import CHECKPOINT, HISTORY, LAST, RESUME, Event, Keeper, Rmse, Validated
+from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Event, Keeper, Rmse, Validated
 from cranpm.train.module import Trained
 from cranpm.train.place import Place, find_place
 from cranpm.train.recipe import recipe_hash
@@ -63,13 +62,18 @@ class CouplingRun(Folder):
         """What must agree for a run to be resumed."""
         return f"recipe {self.recipe_sha256[:12]}, fusion {self.recipe.config.fusion}, seed {self.seed}"
 
+    @property
+    def simulated(self) -> bool:
+        """Recipes are for the sample world alone."""
+        return True
+
     def run(self, *, resume: bool, prepared: Progress = silent, tell: Callable[[Event], None] | None = None) -> None:
         """Prepare the days and train, until the stages are done or a signal comes."""
         days = CouplingDays(self.recipe, seed=self.seed, cache=self.cache, tell=prepared)
         keeper = CouplingKeeper(self, tell or (lambda event: None))
         module = TrainedCoupling(self.recipe, seed=self.seed, key=self.key)
         trainer = make_trainer(self.place, self.folder, keeper, half=False)
-        trainer.fit(module, days, ckpt_path=self.folder / RESUME if resume else None, weights_only=True)
+        self.fit(trainer, module, days, resume=resume)
         if self.interruption.stopped_at is None:
             (self.folder / RESUME).unlink(missing_ok=True)
 
@@ -169,17 +173,15 @@ class CouplingKeeper(Keeper):
         network.train()
         shares = scores.ratio(MODEL).mean(axis=1)
         rmse: Rmse = {lead: (float(share), 1.0) for lead, share in zip(scores.leads, shares, strict=True)}
-        best = float(shares.mean()) < self.best_ratio
-        if best:
-            self.best_ratio, self.best_step = float(shares.mean()), step
-        figures = {str(lead): round(pair[0], 4) for lead, pair in rmse.items()}
-        entry = {"step": step, "loss": self._mean_loss(step), "rmse_share_of_persistence": figures}
-        self.history.append({**entry, "seconds": round(self.seconds, 1)})
-        about: CouplingCheckpoint = replace(self.about, provenance={**self.about.provenance, **entry})
-        for name in (CHECKPOINT, LAST) if best else (LAST,):
-            write_coupling(self.folder / name, about, network)
-        write_whole(self.folder / HISTORY, (json.dumps(self.history, indent=1) + "\n").encode())
-        self._tell(trainer, Validated(step, rmse, best))
+        ratio = float(shares.mean())
+        figures = {"rmse_share_of_persistence": {str(lead): round(pair[0], 4) for lead, pair in rmse.items()}}
+        about: CouplingCheckpoint = replace(self.about, provenance={**self.about.provenance, "step": step, **figures})
+
+        def keep(best: bool) -> None:
+            for name in (CHECKPOINT, LAST) if best else (LAST,):
+                write_coupling(self.folder / name, about, network)
+
+        self._record(trainer, Validated(step, rmse, ratio < self.best_ratio), ratio, figures, keep)
 
 
 def plan(

@@ -15,9 +15,9 @@ from cranpm.composition.deepcams.config import (
 from cranpm.composition.deepcams.degrade import Degradation
 from cranpm.composition.deepcams.objective import Objective
 from cranpm.composition.deepcams.truth import Course, Place
-from cranpm.config import nearest, read_config
+from cranpm.config import read_config
 from cranpm.errors import CranpmError
-from cranpm.train.recipe import Schedule
+from cranpm.train.recipe import Schedule, recipe_path
 
 FOLDER = Path(__file__).parent / "configs"
 
@@ -107,12 +107,7 @@ def find_recipe(name_or_path: str) -> tuple[Recipe, Path]:
     Raises:
         CranpmError: there is no such recipe, or it does not fit the schema.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = FOLDER / f"{name_or_path}.yaml"
-    if not path.is_file():
-        names = sorted(file.stem for file in FOLDER.glob("*.yaml"))
-        raise CranpmError(f"no recipe '{name_or_path}' ({nearest(name_or_path, names)}); your own is given by its path")
+    path = recipe_path(name_or_path, folder=FOLDER)
     recipe = read_config(path, Recipe)
     _check(path, recipe)
     return recipe, path

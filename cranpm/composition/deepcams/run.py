@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,9 +21,9 @@ from cranpm.composition.deepcams.recipe import Recipe, find_recipe
 from cranpm.composition.deepcams.scores import score
 from cranpm.data.progress import Progress, silent
 from cranpm.errors import CranpmError
-from cranpm.folders import cache_folder, write_whole
+from cranpm.folders import cache_folder
 from cranpm.train.interruption import Interruption
-from cranpm.train.keeper import CHECKPOINT, HISTORY, LAST, RESUME, Event, Keeper, Rmse, Validated, Validating
+from cranpm.train.keeper import CHECKPOINT, LAST, RESUME, Event, Keeper, Rmse, Validated, Validating
 from cranpm.train.module import Trained
 from cranpm.train.optimiser import learning_rate
 from cranpm.train.place import Place, find_place
@@ -74,7 +73,7 @@ class SharpenerRun(Folder):
         keeper = SharpenerKeeper(self, tell or (lambda event: None))
         module = TrainedSharpener(self.recipe, seed=self.seed, key=self.key)
         trainer = make_trainer(self.place, self.folder, keeper, half=False)
-        trainer.fit(module, maps, ckpt_path=self.folder / RESUME if resume else None, weights_only=True)
+        self.fit(trainer, module, maps, resume=resume)
         if self.interruption.stopped_at is None:
             (self.folder / RESUME).unlink(missing_ok=True)
 
@@ -141,17 +140,16 @@ class SharpenerKeeper(Keeper):
         network.train()
         plain, sharp = table.pooled
         rmse: Rmse = {0: (sharp, plain)}
-        best = sharp / plain < self.best_ratio
-        if best:
-            self.best_ratio, self.best_step = sharp / plain, step
-        entry = {"step": step, "loss": self._mean_loss(step), "rmse": sharp, "rmse_interpolated": plain}
-        self.history.append({**entry, "seconds": round(self.seconds, 1)})
-        figures = {"step": step, "validation_rmse": sharp, "validation_rmse_interpolated": plain}
-        about: Sharpener = replace(self.about, provenance={**self.about.provenance, **figures})
-        for name in (CHECKPOINT, LAST) if best else (LAST,):
-            write_sharpener(self.folder / name, about, network)
-        write_whole(self.folder / HISTORY, (json.dumps(self.history, indent=1) + "\n").encode())
-        self._tell(trainer, Validated(step, rmse, best))
+        ratio = sharp / plain
+        told = {"step": step, "validation_rmse": sharp, "validation_rmse_interpolated": plain}
+        about: Sharpener = replace(self.about, provenance={**self.about.provenance, **told})
+
+        def keep(best: bool) -> None:
+            for name in (CHECKPOINT, LAST) if best else (LAST,):
+                write_sharpener(self.folder / name, about, network)
+
+        figures = {"rmse": sharp, "rmse_interpolated": plain}
+        self._record(trainer, Validated(step, rmse, ratio < self.best_ratio), ratio, figures, keep)
 
 
 def plan(
