@@ -15,6 +15,7 @@ from cranpm.options import plain_warnings
 if TYPE_CHECKING:
     from cranpm.data.progress import Progress
     from cranpm.export.bundle import Proof
+    from cranpm.forecast.bundle import Bundle
     from cranpm.region import Region
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -83,6 +84,11 @@ def export(
         if data is not None:
             order = replace(order, static=open_store(packs[0], data, (), (), progress))
         bundle = export_bundle(order, out, proof=proof, progress=progress)
+    _say(bundle)
+
+
+def _say(bundle: Bundle) -> None:
+    """What was written, and how near it is to torch."""
     worst = max(entry["rms"] for entry in bundle.manifest["parity"])
     size = bundle.path.stat().st_size / 1e6
     print(f"Bundle    {bundle.path} ({size:.1f} MB, {bundle.precision})")
@@ -91,7 +97,7 @@ def export(
         exact, eight = lost["rmse_exact"], lost["rmse"]
         print(f"T+{lost['lead']}: RMSE {eight:.3f} in 8 bits, {exact:.3f} in 32 ({100 * (eight / exact - 1):+.2f} %)")
     print("Not signed; to sign it: cranpm bundle sign BUNDLE --key site.key")
-    if checkpoint.random_weights:
+    if bundle.manifest["random_weights"]:
         print("UNTRAINED: random weights, not a forecast.")
 
 

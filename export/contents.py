@@ -16,7 +16,8 @@ from cranpm.errors import CranpmError
 from cranpm.export.onnx import Exported, put_outside, safetensors_file, weights_of
 from cranpm.forecast.bundle import DAY, MANIFEST, SCHEMA_VERSION, TILE, TILE_GRAPH
 from cranpm.forecast.container import Content
-from cranpm.forecast.static import STATIC, StaticStore, static_tensors
+from cranpm.forecast.run import ForecastStore
+from cranpm.forecast.static import STATIC, static_tensors
 from cranpm.model.adapter import MANIFEST as ADAPTER_MANIFEST
 from cranpm.model.adapter import Adapter
 from cranpm.model.checkpoint import Checkpoint, to_manifest
@@ -43,7 +44,7 @@ class Order:
     precision: str = "fp32"
     adapter: Adapter | None = None
     windows: Sequence[tuple[int, int]] = ()
-    static: StaticStore | None = None
+    static: ForecastStore | None = None
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

@@ -7,35 +7,21 @@ but not quite those that were scored: whoever runs them is told.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cranpm.errors import CranpmError
 from cranpm.forecast.bundle import Bundle
-from cranpm.forecast.inputs import Field, Float
+from cranpm.forecast.inputs import Float
+from cranpm.forecast.run import ForecastStore
 from cranpm.grid import Grid
 
 STATIC = "static"
 ROUNDING = 1.0  # m; the fine terrain travels in whole metres
 _MICRO = 1_000_000  # a degree, in which corners and steps of grids are whole numbers
 _ROWS = 512  # compared at a time
-
-
-class StaticStore(Protocol):
-    """What this module reads of a store (see `cranpm.data.store.Store`)."""
-
-    @property
-    def coarse(self) -> Grid: ...
-    @property
-    def fine(self) -> Grid: ...
-    @property
-    def coarse_elevation(self) -> Float: ...
-    @property
-    def elevation(self) -> Field: ...
-    @property
-    def land(self) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +42,7 @@ class Static:
     coarse_elevation: Float
 
 
-def static_tensors(store: StaticStore) -> dict[str, NDArray[Any]]:
+def static_tensors(store: ForecastStore) -> dict[str, NDArray[Any]]:
     """A store's static fields as the tensors of a file."""
     height, width = store.fine.shape
     return {
@@ -92,7 +78,7 @@ def static_of(bundle: Bundle, region: str) -> Static | None:
         raise CranpmError(f"{bundle.path}: '{name}' holds no static fields ({error!r}); export it again") from error
 
 
-def difference(static: Static, store: StaticStore) -> str:
+def difference(static: Static, store: ForecastStore) -> str:
     """How a store's ground differs from what travels with the bundle, where both have it; empty where it does not."""
     rows, columns, from_row, from_column = _overlap(static.fine, store.fine)
     apart, land, pixels, most = 0, 0, 0, 0.0

@@ -37,6 +37,7 @@ class City:
 
     @property
     def radius(self) -> float:
+        """How far the city reaches from its middle, km."""
         return float(1.8 + 3.2 * self.people**0.45)
 
 

@@ -139,11 +139,13 @@ def run_evaluate(
     with progress_bar() as progress:
         store = open_store(pack, data, wanted, ahead, progress, composition=made_from)
         fitted, note = find_fitted(pack, store, baselines, spare)
-        notes = [
-            *filter(None, [note, shared_days(engine.spec, wanted, ahead), PREPARED.get(made_from or "", "")]),
-            *([WITHOUT_PAST] if engine.spec.reads_past and fitted is None else []),
-            *([f"the store's ground is {other}"] if (other := chosen.ground(store)) else []),
-        ]
+        ground = chosen.ground(store)
+        told = (
+            note, shared_days(engine.spec, wanted, ahead), PREPARED.get(made_from or "", ""),
+            WITHOUT_PAST if engine.spec.reads_past and fitted is None else "",
+            f"the store's ground is {ground}" if ground else "",
+        )  # fmt: skip
+        notes = [text for text in told if text]
         scored = partial(
             score, engine, days=wanted, leads=ahead, fitted=fitted, edges=band_edges(pack), progress=progress
         )

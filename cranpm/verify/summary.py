@@ -107,6 +107,7 @@ def _blend(fitted: Fitted) -> dict[str, dict[str, float]]:
 
 
 def band_errors(found: Evaluation, lead: int) -> dict[str, list[dict[str, float | int | str | None]]]:
+    """Bias and RMSE of each row by band of the truth, ug m-3; None where a band has no pixel."""
     out = {}
     for row in found.rows:
         out[row] = [
@@ -160,6 +161,7 @@ def _daily(found: Evaluation, lead: int) -> dict[str, dict[str, float]]:
 
 
 def seam_of(found: Evaluation, lead: int) -> float | None:
+    """Mean over the days of the jump at edges of tiles beside that elsewhere; None where no day has one."""
     known = [result.seam for result in found.of(lead) if result.seam is not None]
     return float(np.mean(known)) if known else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +13,16 @@ from cranpm.data.layout import STORE_CHANNELS
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError
 from cranpm.forecast.source import open_store
-from cranpm.grid import Grid, coarse_grid, fine_grid
-from cranpm.region import Region, load_region
-from cranpm.sample import terrain
+from cranpm.region import Region
 from cranpm.sample.cache import sample_store
+from tests.small_europe import small_europe
 
 DAYS = parse_days("2022-01-05..2022-01-06")
 
 
 @pytest.fixture
 def region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Region:
-    """Europe with a small sample window, an invented coast and a cache of its own."""
-
-    def shore(grid: Grid) -> np.ndarray:
-        return np.broadcast_to(grid.lons < 9.0, grid.shape).copy()
-
-    monkeypatch.setattr(terrain, "is_land", shore)
-    monkeypatch.setenv("CRANPM_CACHE", str(tmp_path / "cache"))
-    europe = load_region("europe")
-    window = replace(europe.sample, coarse=coarse_grid(47, 7, 12, 16), fine=fine_grid(46, 8.5, 48, 60))
-    return replace(europe, sample=window)
+    return small_europe(monkeypatch, tmp_path / "cache")
 
 
 @pytest.mark.slow

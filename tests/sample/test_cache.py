@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,26 +14,17 @@ from typer.testing import CliRunner
 from cranpm.data.days import parse_days
 from cranpm.data.store import Store
 from cranpm.errors import CranpmError, MissingExtra
-from cranpm.grid import Grid, coarse_grid, fine_grid
-from cranpm.region import Region, load_region
-from cranpm.sample import cache, terrain
+from cranpm.region import Region
+from cranpm.sample import cache
 from cranpm.sample.cache import sample_store
 from cranpm.sample.commands import sample_days
 from cranpm.sample.world import World
+from tests.small_europe import small_europe
 
 
 @pytest.fixture
 def region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Region:
-    """Europe with a sample window of 48 x 60 px, an invented coast and a cache of its own."""
-
-    def shore(grid: Grid) -> np.ndarray:
-        return np.broadcast_to(grid.lons < 9.0, grid.shape).copy()
-
-    monkeypatch.setattr(terrain, "is_land", shore)
-    monkeypatch.setenv("CRANPM_CACHE", str(tmp_path / "cache"))
-    europe = load_region("europe")
-    window = replace(europe.sample, coarse=coarse_grid(47, 7, 12, 16), fine=fine_grid(46, 8.5, 48, 60))
-    return replace(europe, sample=window)
+    return small_europe(monkeypatch, tmp_path / "cache")
 
 
 def test_sample_is_made_once_and_grows_by_what_is_asked(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
