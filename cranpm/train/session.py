@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -37,15 +38,15 @@ from cranpm.train.place import Place, find_place
 from cranpm.train.recipe import Past, Recipe, read_recipe, recipe_hash, recipe_path
 
 
-class Folder:
+class Folder(ABC):
     """What every training run shares: the folder it writes to, and how it is gone on with there."""
 
     folder: Path
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """What must agree for a run to be resumed."""
-        raise NotImplementedError
 
     @property
     def first(self) -> bool:
